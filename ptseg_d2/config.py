@@ -1,0 +1,124 @@
+"""Every configuration key that ptseg_d2 adds to Detectron2's defaults, with its unit or range."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode, get_cfg
+
+
+def add_ptseg_config(cfg: CfgNode) -> None:
+    """Add ptseg_d2's keys and their defaults to a Detectron2 config, in place."""
+    _add_recipe(cfg)
+    _add_data(cfg)
+    _add_model(cfg)
+    _add_self_training(cfg)
+    _add_instance(cfg)
+
+
+def get_ptseg_cfg() -> CfgNode:
+    """Detectron2's default config plus ptseg_d2's keys."""
+    cfg = get_cfg()
+    add_ptseg_config(cfg)
+    return cfg
+
+
+def _add_recipe(cfg: CfgNode) -> None:
+    cfg.RECIPE = CfgNode()
+    # what this config does, a name in ptseg_d2.engine.recipe.STAGES; also its sub-folder of OUTPUT_DIR
+    cfg.RECIPE.STAGE = ""
+    # config files of earlier stages, relative to this file, in the order in which they run
+    cfg.RECIPE.NEEDS = []
+    # stage whose final weights this stage starts from; "" = MODEL.WEIGHTS or random
+    cfg.RECIPE.INIT_FROM = ""
+    # stage whose predicted masks of the target images guide this one; "" = none
+    cfg.RECIPE.MASKS_FROM = ""
+    # name in results.json of the networks trained with labels: "source", or "oracle" for target labels
+    cfg.RECIPE.SUPERVISED_ROW = "source"
+    cfg.RECIPE.NUM_PICTURES = 8  # test images drawn as input / truth / before / after
+
+
+def _add_data(cfg: CfgNode) -> None:
+    cfg.DATASETS.SOURCE = ()  # labelled data sets; several are concatenated
+    cfg.DATASETS.TARGET = ()  # unlabelled data sets; no label of them is ever opened
+
+    cfg.INPUT.CROP_SIZE = (128, 256)  # training crop (height, width) in pixels
+    cfg.INPUT.SOURCE_SCALE = (0.5, 2.0)  # range of the random size factor of source images
+    cfg.INPUT.SOURCE_JITTER = 0.5  # strength of brightness/contrast/saturation jitter, in [0, 1]; 0 = off
+    cfg.INPUT.SOURCE_BLUR = (0.1, 1.5)  # range of the Gaussian sigma in pixels, applied to half of the images
+    cfg.INPUT.SOURCE_NOISE = 0.0  # largest standard deviation of Gaussian pixel noise, in grey levels (0-255)
+    # restyle source images by a random target image, used by the self-training stages only:
+    # "none", "statistics" (Lab mean and deviation) or "fda" (low-frequency amplitudes)
+    cfg.INPUT.SOURCE_STYLE = "none"
+    cfg.INPUT.STYLE_PROBABILITY = 0.5  # share of the source images that are restyled, in [0, 1]
+    cfg.INPUT.FDA_BETA = 0.01  # half-width of the swapped amplitude window, relative to the shorter side
+    cfg.INPUT.TARGET_PRE_SCALE = (1.0, 1.1)  # size factor of the canvas that all views of an image share (SAC)
+    cfg.INPUT.TARGET_VIEWS = 4  # views per target image, the first is the whole canvas (SAC)
+    cfg.INPUT.TARGET_ZOOM = (0.5, 1.0)  # side of the other views relative to the canvas
+    cfg.INPUT.TARGET_FLIP = 0.5  # probability of flipping a view
+    cfg.INPUT.TARGET_JITTER = 0.4  # strength of the student-only colour jitter
+    cfg.INPUT.TARGET_GREY = 0.2  # probability of a grey student view
+    cfg.INPUT.TARGET_BLUR = (0.1, 2.0)  # range of the student-only Gaussian sigma in pixels
+
+    cfg.INPUT.PREDICTED_MASKS = ""  # index.json of masks that an earlier stage predicted on DATASETS.TARGET
+    cfg.INPUT.DRAW_THINGS = False  # importance sampling looks at the thing classes of this run only
+
+    cfg.SOLVER.SOURCE_PER_BATCH = 8  # labelled source images per step, over all processes
+    cfg.SOLVER.TARGET_PER_BATCH = 2  # unlabelled target images per step, over all processes
+    cfg.SOLVER.OPTIMIZER = "SGD"  # "SGD" or "AdamW"
+    cfg.SOLVER.HEAD_LR_FACTOR = 1.0  # learning-rate factor of everything but the backbone
+
+
+def _add_model(cfg: CfgNode) -> None:
+    cfg.MODEL.BFLOAT16 = False  # run the networks under bfloat16 autocast where the device computes in it
+    cfg.MODEL.SEM_SEG_HEAD.ASPP_DILATIONS = [6, 12, 18]  # dilations of the 3x3 branches
+    cfg.MODEL.SEM_SEG_HEAD.LOW_LEVEL_CHANNELS = 48  # width of the projected low-level feature (DeepLabv3+)
+
+    cfg.MODEL.EMBEDDING = CfgNode()
+    cfg.MODEL.EMBEDDING.IN_FEATURES = ["stem", "res2", "res3", "res4", "res5"]  # U-Net skips, fine to coarse
+    cfg.MODEL.EMBEDDING.DECODER_CHANNELS = [32, 32, 64, 96]  # decoder widths, fine to coarse
+    cfg.MODEL.EMBEDDING.NORM = "BN"  # normalisation of the decoder, a name Detectron2 knows
+    cfg.MODEL.EMBEDDING.DIM = 16  # E
+    cfg.MODEL.EMBEDDING.COORDINATES = False  # give the last decoder layer the normalised pixel position
+    cfg.MODEL.EMBEDDING.DELTA_VAR = 0.5  # radius around an instance centre without pull
+    cfg.MODEL.EMBEDDING.DELTA_DIST = 1.5  # half of the distance beyond which centres stop pushing
+    cfg.MODEL.EMBEDDING.PULL = 1.0  # weights of the loss terms
+    cfg.MODEL.EMBEDDING.PUSH = 1.0
+    cfg.MODEL.EMBEDDING.REG = 0.001
+    cfg.MODEL.EMBEDDING.OBJECT = 1.0
+    cfg.MODEL.EMBEDDING.UNLABELED_PUSH = 1.0
+    cfg.MODEL.EMBEDDING.KERNEL_THRESHOLD = 0.5  # value of the soft mask at distance DELTA_VAR, in (0, 1)
+
+
+def _add_self_training(cfg: CfgNode) -> None:
+    st = cfg.MODEL.SELF_TRAINING = CfgNode()
+    st.EMA_DECAY = 0.99  # weight of the old teacher at each update, in [0, 1)
+    st.EMA_INTERVAL = 100  # iterations between two updates of the teacher
+    st.TARGET_WEIGHT = 5.0  # weight of the target loss after the ramp
+    st.RAMP_ITERS = 0  # iterations over which the target weight grows linearly from 0
+    st.FREEZE_BN_STATS = True  # keep running statistics, still train the affine terms
+    st.PRIOR_MOMENTUM = 0.99  # of the class prior chi
+    st.THRESHOLD_UPPER = 0.75  # share of the peak confidence that a frequent class must reach (zeta)
+    st.THRESHOLD_LOWER = 0.2  # lowest threshold
+    st.THRESHOLD_BETA = 1e-3  # class prior at which the threshold begins to be discounted (beta)
+    st.FOCAL_POWER = 3.0  # exponent of (1 - chi)
+    st.IMPORTANCE_SAMPLING = True  # draw target images by predicted class content
+    st.UNIFORM_PRIOR = 0.25  # share of uniform sampling in it
+    st.CLASS_MIX = False  # paste half of a source image's classes on the student's views (DACS)
+    st.EVALUATE = "student"  # which network predicts: "student" or "teacher"
+
+
+def _add_instance(cfg: CfgNode) -> None:
+    cfg.INSTANCE = CfgNode()
+    # thing class names per model; [] = one model for all. ICM = eight groups of one class
+    cfg.INSTANCE.GROUPS = []
+    cfg.INSTANCE.GROUP = []  # classes of this run; set by the recipe for each group
+    cfg.INSTANCE.TARGET_WEIGHT = 1.0  # weight of the losses on pseudo instances
+    cfg.INSTANCE.TEACHER = "frozen"  # "frozen" (copied every REFRESH_INTERVAL) or "ema" (every iteration)
+    cfg.INSTANCE.REFRESH_INTERVAL = 500  # iterations between two copies of the student into the frozen teacher
+    cfg.INSTANCE.EMA_DECAY = 0.999
+    cfg.INSTANCE.MIN_MASK_AREA = 2e-3  # smallest class mask that is clustered, share of the image
+    cfg.INSTANCE.MIN_AREA = 5e-4  # smallest instance, share of the image
+    cfg.INSTANCE.STABILITY = 0.6  # median IoU below which a pseudo instance is ignored, in [0, 1]
+    cfg.INSTANCE.STABILITY_ANCHORS = 10  # anchors per instance of the stability test
+    cfg.INSTANCE.CLUSTER_SAMPLES = 2048  # points of a class mask on which modes are searched
+    cfg.INSTANCE.CLUSTER_SEEDS = 128  # seeds of the mode search
+    cfg.INSTANCE.MIN_STUFF_AREA = 1e-3  # smaller stuff segments become void, share of the image

@@ -1,0 +1,111 @@
+"""Random geometry and photometry of training images. Images are uint8; H x W pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ptseg_d2.data.categories import VOID
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms import v2
+
+
+def random_crop_affine(
+    size: tuple[int, int], crop: tuple[int, int], scale: tuple[float, float], flip: float
+) -> NDArray[np.float64]:
+    """A random resize, crop and horizontal flip as one affine map.
+
+    Args:
+        size: (height, width) of the image.
+        crop: (height, width) of the result.
+        scale: range of the size factor, relative to the image at its own size.
+        flip: probability of the flip.
+
+    Returns:
+        (2, 3) matrix from image to crop pixel coordinates, for `cv2.warpAffine`. A crop larger than the
+        resized image shows all of it at a random place.
+    """
+    factor = np.random.uniform(*scale)
+    slack = [crop[axis] - factor * size[axis] for axis in (0, 1)]
+    top, left = (np.random.uniform(min(0.0, room), max(0.0, room)) for room in slack)
+    # Pixel centres: a crop pixel u looks at image position (u + .5 - left) / factor - .5.
+    shift = 0.5 * factor - 0.5
+    affine = np.array([[factor, 0.0, left + shift], [0.0, factor, top + shift]])
+    if np.random.random() < flip:
+        affine[0] = -affine[0]
+        affine[0, 2] += crop[1] - 1
+    return affine
+
+
+def warp_image(image: NDArray[np.uint8], affine: NDArray[np.float64], crop: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (*crop, 3); bilinear, by area where it shrinks, grey outside of the image."""
+    if affine[1, 1] < 1:
+        # warpAffine samples points: blur first, else thin poles flicker in and out.
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / affine[1, 1]).astype(np.uint8)
+    grey = (127, 127, 127)
+    return cv2.warpAffine(image, affine, crop[::-1], flags=cv2.INTER_LINEAR, borderValue=grey).astype(np.uint8)
+
+
+def warp_labels(
+    labels: NDArray[np.int64], affine: NDArray[np.float64], crop: tuple[int, int], outside: int = VOID
+) -> NDArray[np.int64]:
+    """(H, W) ids -> crop, nearest; `outside` where the crop leaves the image. Ids must fit int16."""
+    warped = cv2.warpAffine(
+        labels.astype(np.int16), affine, crop[::-1], flags=cv2.INTER_NEAREST, borderValue=(outside,)
+    )
+    return warped.astype(np.int64)
+
+
+class Photometric:
+    """Colour jitter, gamma, blur, grey and noise on a uint8 tensor; draws from torch's global generator."""
+
+    def __init__(
+        self,
+        *,
+        jitter: float,
+        jitter_probability: float,
+        blur: tuple[float, float],
+        blur_probability: float,
+        grey: float = 0.0,
+        gamma: float = 0.0,
+        noise: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            jitter: strength of brightness, contrast and saturation changes in [0, 1]; hue gets a quarter of it.
+            jitter_probability: share of the images that are jittered.
+            blur: range of the Gaussian sigma in pixels.
+            blur_probability: share of the images that are blurred.
+            grey: share of the images that lose their colour.
+            gamma: gamma is drawn from exp(U[-gamma, gamma]); 0 = off.
+            noise: largest standard deviation of additive pixel noise, in grey levels.
+        """
+        steps: list[Any] = []
+        if jitter > 0:
+            colour = v2.ColorJitter(jitter, jitter, jitter, min(0.5, jitter / 4))
+            steps.append(v2.RandomApply([colour], p=jitter_probability))
+        if blur_probability > 0:
+            kernel = 2 * math.ceil(2 * blur[1]) + 1
+            steps.append(v2.RandomApply([v2.GaussianBlur(kernel, blur)], p=blur_probability))
+        if grey > 0:
+            steps.append(v2.RandomGrayscale(p=grey))
+        self.transform = v2.Compose(steps) if steps else v2.Identity()
+        self.gamma = gamma
+        self.noise = noise
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(3, H, W) uint8 -> same."""
+        image = self.transform(image)
+        if self.gamma > 0:
+            exponent = math.exp(self.gamma * (2 * float(torch.rand(())) - 1))
+            image = v2.functional.adjust_gamma(image, exponent)
+        if self.noise > 0:
+            sigma = self.noise * float(torch.rand(()))
+            noisy = image.float() + sigma * torch.randn(image.shape)
+            image = noisy.round().clamp(0, 255).to(torch.uint8)
+        return image

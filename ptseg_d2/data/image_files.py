@@ -1,0 +1,112 @@
+"""Image files as arrays, with truncation and damage always detected.
+
+Every unusable file raises `DataError`, which names it; a missing file raises FileNotFoundError.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, Union
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+PathLike = Union[str, Path]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_END_CHUNK = b"IEND"
+
+
+class DataError(ValueError):
+    """A file of a data set cannot be used; the message names the file and what is wrong with it."""
+
+
+def read_image(path: PathLike) -> NDArray[np.uint8]:
+    """Image as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: the file is empty, truncated or no image.
+    """
+    picture = _decode(path)
+    try:
+        return np.array((ImageOps.exif_transpose(picture) or picture).convert("RGB"))
+    except Exception as error:  # Pillow's converters raise many types on odd files
+        raise DataError(f"{path}: cannot be converted to RGB ({error})") from error
+
+
+def read_one_channel(path: PathLike) -> NDArray[np.unsignedinteger[Any]]:
+    """Single-channel image, or the indices of a palette image, as (H, W) uint8 or uint16.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: the file is empty, truncated, no image, or has several channels or other numbers.
+    """
+    values = np.array(_decode(path))
+    if values.dtype == np.int32 and values.size and values.min() >= 0 and values.max() < 65536:
+        values = values.astype(np.uint16)  # older Pillow versions decode 16-bit files so
+    if values.ndim != 2 or values.dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f"{path}: expected one channel of 8 or 16 bits with label ids, got {values.dtype} of shape {values.shape}"
+        )
+    return values
+
+
+def read_rgb16(path: PathLike) -> NDArray[np.uint16]:
+    """16-bit colour PNG as (H, W, 3) uint16 RGB. Pillow would silently cut it to 8 bits, OpenCV does not.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: the file is empty, truncated, no image or no 16-bit colour image.
+    """
+    pixels = cv2.imdecode(np.frombuffer(_read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise DataError(f"{path}: unreadable or truncated image")
+    if pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise DataError(
+            f"{path}: expected a 16-bit RGB image, got {pixels.dtype} of shape {pixels.shape}; "
+            "use the file as downloaded, a conversion to 8 bits destroys the ids"
+        )
+    return np.ascontiguousarray(pixels[..., 2::-1], dtype=np.uint16)
+
+
+def image_size(path: PathLike) -> tuple[int, int]:
+    """(height, width) from the header of an image file, without decoding it.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: the file is no image.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: not a readable image ({error})") from error
+
+
+def _read_bytes(path: PathLike) -> bytes:
+    data = Path(path).read_bytes()
+    if not data:
+        raise DataError(f"{path}: the file is empty")
+    # Some decoders accept a PNG that was cut off within its rows; its end chunk shows that it is complete.
+    if data.startswith(PNG_SIGNATURE) and PNG_END_CHUNK not in data[-64:]:
+        raise DataError(f"{path}: truncated PNG (its end is missing); download or create it again")
+    return data
+
+
+def _decode(path: PathLike) -> Any:
+    """Fully decoded picture; Pillow, unlike OpenCV, reports truncated JPEGs and keeps palette indices."""
+    data = _read_bytes(path)
+    try:
+        picture = Image.open(io.BytesIO(data))
+        picture.load()
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not an image file") from error
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        raise DataError(f"{path}: unreadable or truncated image ({error})") from error
+    return picture

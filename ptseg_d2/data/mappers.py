@@ -1,0 +1,187 @@
+"""Dataset dict -> model input. All randomness comes from the global generators, which the loader seeds.
+
+Images are (3, H, W) uint8 RGB, `sem_seg` and `instance_ids` (H, W) int64, H x W = INPUT.CROP_SIZE. The target mapper
+never sees a label: its data sets hold none, and predicted masks come from files that an earlier stage wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
+from ptseg_d2.data.style import amplitude_swap, match_statistics
+from ptseg_d2.data.targets import check_size, read_image, read_labels
+from ptseg_d2.data.views import full_view, random_view, render_image, render_labels
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Restyle = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+class SourceMapper:
+    """A labelled image, augmented: `image`, `sem_seg`, `instance_ids`, `domain` = "source"."""
+
+    def __init__(
+        self,
+        *,
+        crop: tuple[int, int],
+        scale: tuple[float, float],
+        photometric: Photometric,
+        thing_ids: Sequence[int] | None = None,
+        restyle: Restyle | None = None,
+    ) -> None:
+        """
+        Args:
+            crop: (height, width) of the result.
+            scale: range of the random size factor.
+            photometric: colour augmentation.
+            thing_ids: classes whose instances are kept, the others become unlabelled; None = all.
+            restyle: gives some images the look of the target domain; None = off.
+        """
+        self.crop = crop
+        self.scale = scale
+        self.photometric = photometric
+        self.thing_ids = thing_ids
+        self.restyle = restyle
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """Read, restyle, crop, flip, jitter."""
+        image = read_image(dataset_dict["file_name"])
+        labels = read_labels(dataset_dict)
+        check_size(image, labels, dataset_dict["file_name"])
+        instance_ids = labels.instance_ids
+        if self.thing_ids is not None:
+            instance_ids = np.where(np.isin(labels.sem_seg, self.thing_ids), instance_ids, 0)
+        if self.restyle is not None:
+            image = self.restyle(image)
+        affine = random_crop_affine((image.shape[0], image.shape[1]), self.crop, self.scale, flip=0.5)
+        return {
+            "image": self.photometric(to_tensor(warp_image(image, affine, self.crop))),
+            "sem_seg": torch.from_numpy(warp_labels(labels.sem_seg, affine, self.crop)),
+            "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.crop, outside=-1)),
+            "domain": "source",
+            **_where_from(dataset_dict, self.crop),
+        }
+
+
+class RandomStyle:
+    """Gives an image the low-level look of a randomly drawn, unlabelled target image."""
+
+    def __init__(self, method: str, target_files: Sequence[str], probability: float, beta: float) -> None:
+        """
+        Args:
+            method: "statistics" (Lab mean and deviation) or "fda" (low-frequency amplitudes).
+            target_files: images to take the look of.
+            probability: share of the images that are restyled.
+            beta: half-width of FDA's window relative to the shorter side.
+        """
+        if method not in ("statistics", "fda"):
+            raise ValueError(f"INPUT.SOURCE_STYLE = {method!r}; expected 'none', 'statistics' or 'fda'")
+        self.method = method
+        self.target_files = target_files
+        self.probability = probability
+        self.beta = beta
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 -> same."""
+        if np.random.random() >= self.probability:
+            return image
+        target = read_image(self.target_files[np.random.randint(len(self.target_files))])
+        if self.method == "statistics":
+            return match_statistics(image, target)
+        target = np.asarray(cv2.resize(target, image.shape[1::-1], interpolation=cv2.INTER_AREA))
+        restyled = amplitude_swap(to_tensor(image).float(), to_tensor(target).float(), self.beta)
+        return restyled.round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+class TargetViewsMapper:
+    """An unlabelled image as V views of one canvas (SAC, algorithms.md 1.4).
+
+    Keys: `student_views` and `teacher_views` (V, 3, H, W) uint8 of equal geometry, photometric noise on the student's
+    only; `thetas` (V, 2, 3) view -> canvas; `predicted_views` (V, H, W) int64 where an earlier stage predicted
+    masks; `domain` = "target".
+    """
+
+    def __init__(
+        self,
+        *,
+        crop: tuple[int, int],
+        pre_scale: tuple[float, float],
+        num_views: int,
+        zoom: tuple[float, float],
+        flip: float,
+        photometric: Photometric,
+    ) -> None:
+        """
+        Args:
+            crop: (height, width) of the canvas and of every view.
+            pre_scale: size factor of the image relative to the smallest that covers the canvas.
+            num_views: V; the first view is the whole canvas.
+            zoom: side of the other views relative to the canvas.
+            flip: probability that a view is mirrored.
+            photometric: noise of the student's views.
+        """
+        self.crop = crop
+        self.pre_scale = pre_scale
+        self.num_views = num_views
+        self.zoom = zoom
+        self.flip = flip
+        self.photometric = photometric
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """Read, crop the canvas, render the views."""
+        image = read_image(dataset_dict["file_name"])
+        size = (image.shape[0], image.shape[1])
+        cover = max(self.crop[0] / size[0], self.crop[1] / size[1])
+        scale = (cover * self.pre_scale[0], cover * self.pre_scale[1])
+        affine = random_crop_affine(size, self.crop, scale, flip=0.5)
+        canvas = to_tensor(warp_image(image, affine, self.crop))
+        thetas = self._thetas()
+        clean = torch.stack([render_image(canvas, theta) for theta in thetas])
+        item = {
+            "teacher_views": clean,
+            "student_views": torch.stack([self.photometric(view) for view in clean]),
+            "thetas": thetas,
+            "domain": "target",
+            **_where_from(dataset_dict, self.crop),
+        }
+        if "predicted_file_name" in dataset_dict:
+            mask = cv2.imread(dataset_dict["predicted_file_name"], cv2.IMREAD_UNCHANGED)
+            if mask is None:
+                raise FileNotFoundError(
+                    f"{dataset_dict['predicted_file_name']} cannot be read: delete its folder and run again"
+                )
+            warped = torch.from_numpy(warp_labels(mask.astype(np.int64), affine, self.crop))
+            item["predicted_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])
+        return item
+
+    def _thetas(self) -> Tensor:
+        rng = np.random.default_rng(np.random.randint(2**31))
+        views = [full_view(self.crop, flip=bool(rng.random() < self.flip))]
+        views += [random_view(self.crop, rng, self.zoom, self.flip) for _ in range(self.num_views - 1)]
+        return torch.stack([view.theta() for view in views])
+
+
+class TestMapper:
+    """An image at its own size, with what an evaluator needs to find its labels."""
+
+    __test__ = False  # not a pytest class
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """Adds `image`, `height` and `width` to a copy of the dict."""
+        image = read_image(dataset_dict["file_name"])
+        return {**dataset_dict, "image": to_tensor(image), "height": image.shape[0], "width": image.shape[1]}
+
+
+def to_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """(H, W, 3) -> (3, H, W), a copy."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _where_from(dataset_dict: dict[str, Any], crop: tuple[int, int]) -> dict[str, Any]:
+    return {"file_name": dataset_dict["file_name"], "height": crop[0], "width": crop[1]}

@@ -1,0 +1,134 @@
+"""From a config to the data streams of a stage: which data sets, mapped how, drawn how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ptseg_d2.data.augmentation import Photometric
+from ptseg_d2.data.categories import THING_IDS, class_ids
+from ptseg_d2.data.loader import Draw, StreamDataset, by_importance, shuffled
+from ptseg_d2.data.mappers import RandomStyle, SourceMapper, TargetViewsMapper, TestMapper
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, build_detection_test_loader
+from torch.utils.data import DataLoader, Dataset
+
+
+def build_streams(cfg: CfgNode) -> list[tuple[Dataset, int]]:
+    """Source and target streams with their images per step; a stream of 0 images is not opened."""
+    streams: list[tuple[Dataset, int]] = []
+    if cfg.SOLVER.SOURCE_PER_BATCH > 0:
+        streams.append((source_stream(cfg), cfg.SOLVER.SOURCE_PER_BATCH))
+    if cfg.SOLVER.TARGET_PER_BATCH > 0:
+        streams.append((target_stream(cfg), cfg.SOLVER.TARGET_PER_BATCH))
+    return streams
+
+
+def source_stream(cfg: CfgNode) -> StreamDataset:
+    """Labelled images of DATASETS.SOURCE, each once per epoch."""
+    dicts = load_dataset(cfg.DATASETS.SOURCE, "DATASETS.SOURCE")
+    mapper = SourceMapper(
+        crop=tuple(cfg.INPUT.CROP_SIZE),
+        scale=tuple(cfg.INPUT.SOURCE_SCALE),
+        photometric=Photometric(
+            jitter=cfg.INPUT.SOURCE_JITTER,
+            jitter_probability=0.8,
+            gamma=cfg.INPUT.SOURCE_JITTER,
+            blur=tuple(cfg.INPUT.SOURCE_BLUR),
+            blur_probability=0.5,
+            noise=cfg.INPUT.SOURCE_NOISE,
+        ),
+        thing_ids=class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
+        restyle=_restyle(cfg),
+    )
+    seed = max(cfg.SEED, 0)
+    return StreamDataset(dicts, mapper, shuffled(len(dicts), seed), seed)
+
+
+def target_stream(cfg: CfgNode) -> StreamDataset:
+    """Unlabelled images of DATASETS.TARGET with the masks an earlier stage predicted, if there are any."""
+    dicts = target_dicts(cfg)
+    mapper = TargetViewsMapper(
+        crop=tuple(cfg.INPUT.CROP_SIZE),
+        pre_scale=tuple(cfg.INPUT.TARGET_PRE_SCALE),
+        num_views=cfg.INPUT.TARGET_VIEWS,
+        zoom=tuple(cfg.INPUT.TARGET_ZOOM),
+        flip=cfg.INPUT.TARGET_FLIP,
+        photometric=Photometric(
+            jitter=cfg.INPUT.TARGET_JITTER,
+            jitter_probability=0.5,
+            blur=tuple(cfg.INPUT.TARGET_BLUR),
+            blur_probability=1.0,
+            grey=cfg.INPUT.TARGET_GREY,
+        ),
+    )
+    seed = max(cfg.SEED, 0)
+    return StreamDataset(dicts, mapper, _draw_target(cfg, dicts, seed), seed + 1)
+
+
+def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
+    """DATASETS.TARGET, joined with the predicted masks of INPUT.PREDICTED_MASKS by image id."""
+    dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
+    if not cfg.INPUT.PREDICTED_MASKS:
+        return dicts
+    index = Path(cfg.INPUT.PREDICTED_MASKS)
+    predicted = json.loads(index.read_text(encoding="utf-8"))["images"]
+    missing = [item["file_name"] for item in dicts if item["image_id"] not in predicted]
+    if missing:
+        raise KeyError(
+            f"{cfg.INPUT.PREDICTED_MASKS} has no mask of {missing[0]} and {len(missing) - 1} others: it was made "
+            "for other DATASETS.TARGET. Delete its folder and run again."
+        )
+    joined = []
+    for item in dicts:
+        found = predicted[item["image_id"]]
+        mask = str(index.parent / found["mask"])
+        joined.append({**item, "predicted_file_name": mask, "class_shares": found["class_shares"]})
+    return joined
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
+    """One image at a time at its own size, in the order of the data set."""
+    load_dataset((dataset_name,), "DATASETS.TEST")
+    return build_detection_test_loader(
+        DatasetCatalog.get(dataset_name), mapper=TestMapper(), num_workers=cfg.DATALOADER.NUM_WORKERS
+    )
+
+
+def load_dataset(names: Sequence[str], key: str) -> list[dict[str, Any]]:
+    """Registered data sets, concatenated.
+
+    Raises:
+        ValueError: no name is given, a name is not registered, or there is no image.
+    """
+    if not names:
+        raise ValueError(f"{key} is empty: name at least one registered data set")
+    unknown = [name for name in names if name not in DatasetCatalog.list()]
+    if unknown:
+        known = ", ".join(name for name in DatasetCatalog.list() if "labeled" in name)
+        raise ValueError(f"{key}: data set {unknown[0]!r} is not registered; expected one of: {known}")
+    dicts = [item for name in names for item in DatasetCatalog.get(name)]
+    if not dicts:
+        raise ValueError(f"{key} = {tuple(names)} holds no image")
+    return dicts
+
+
+def _draw_target(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> Draw:
+    """By predicted class content where there are predictions, else every image once per epoch."""
+    if not cfg.MODEL.SELF_TRAINING.IMPORTANCE_SAMPLING or "class_shares" not in dicts[0]:
+        return shuffled(len(dicts), seed)
+    shares = np.array([item["class_shares"] for item in dicts])
+    if cfg.INPUT.DRAW_THINGS:
+        shares = shares[:, class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else THING_IDS]
+    return by_importance(shares, cfg.MODEL.SELF_TRAINING.UNIFORM_PRIOR)
+
+
+def _restyle(cfg: CfgNode) -> RandomStyle | None:
+    if cfg.INPUT.SOURCE_STYLE == "none":
+        return None
+    files = [item["file_name"] for item in load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")]
+    return RandomStyle(cfg.INPUT.SOURCE_STYLE, files, cfg.INPUT.STYLE_PROBABILITY, cfg.INPUT.FDA_BETA)

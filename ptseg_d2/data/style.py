@@ -1,0 +1,68 @@
+"""Give a source image the look of a target image, without learning: FDA and colour statistics.
+
+Both work on raw images, values 0..255, before any normalisation.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def amplitude_swap(source: Tensor, target: Tensor, beta: float) -> Tensor:
+    """Replace low-frequency amplitudes of the source by the target's, keep its phase (FDA, CVPR 2020).
+
+    The window is the centred square of frequencies |fy|, |fx| <= floor(min(H, W) * beta). The real FFT stores
+    one half of it; the other half follows by symmetry, so the result is real. beta = 0 swaps the mean colour.
+
+    Args:
+        source: (C, H, W) float, values 0..255.
+        target: (C, H, W) float, values 0..255, same size.
+        beta: half side of the window as a share of the shorter image side, in [0, 0.5).
+
+    Returns:
+        (C, H, W) float, clipped to 0..255.
+
+    Raises:
+        ValueError: sizes differ, or beta is outside [0, 0.5).
+    """
+    if source.shape != target.shape:
+        raise ValueError(
+            f"FDA needs images of one size, got source {tuple(source.shape)} and target "
+            f"{tuple(target.shape)}: resize or crop the target first."
+        )
+    if not 0 <= beta < 0.5:
+        raise ValueError(f"FDA beta is {beta}, expected a share of the shorter image side in [0, 0.5).")
+    size_hw = source.shape[-2:]
+    radius = int(min(size_hw) * beta)
+    spectrum, target_amplitude = torch.fft.rfft2(source), torch.fft.rfft2(target).abs()
+    low_rows = [slice(0, radius + 1)] + ([slice(-radius, None)] if radius > 0 else [])
+    for rows in low_rows:
+        window = (..., rows, slice(0, radius + 1))
+        spectrum[window] = torch.polar(target_amplitude[window], spectrum[window].angle())
+    return torch.fft.irfft2(spectrum, s=size_hw).clamp(0, 255)
+
+
+def match_statistics(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Move mean and spread of the source's CIE Lab channels to the target's (Reinhard et al. 2001).
+
+    Args:
+        source: (H, W, 3) uint8 RGB.
+        target: uint8 RGB of any size.
+
+    Returns:
+        (H, W, 3) uint8 RGB. A channel that is constant in the source is only shifted.
+    """
+    source_lab, target_lab = _to_lab(source), _to_lab(target)
+    spread = source_lab.std(axis=(0, 1))
+    gain = np.where(spread > 1e-3, target_lab.std(axis=(0, 1)) / np.maximum(spread, 1e-3), 1.0)
+    matched = (source_lab - source_lab.mean(axis=(0, 1))) * gain + target_lab.mean(axis=(0, 1))
+    rgb = cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_LAB2RGB)
+    return np.rint(rgb * 255).clip(0, 255).astype(np.uint8)
+
+
+def _to_lab(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32, L in 0..100, of an RGB uint8 image."""
+    return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))

@@ -1,0 +1,1 @@
+"""Training: Detectron2's trainer with our loaders and hooks, and recipes of several stages."""

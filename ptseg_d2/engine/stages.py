@@ -1,0 +1,163 @@
+"""What each kind of stage does: train, adapt batch norm, train one model per group of classes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ptseg_d2.data.categories import class_ids
+from ptseg_d2.data.streams import target_stream
+from ptseg_d2.engine.masks import MASKS, predict_masks, predicted_share
+from ptseg_d2.engine.recipe import RecipeError, read_done, run_once
+from ptseg_d2.engine.trainer import Trainer
+from ptseg_d2.modeling.network import DenseNetwork
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+from detectron2.utils.env import seed_all_rng
+from fvcore.nn.precise_bn import update_bn_stats
+from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+def run_stage(cfg: CfgNode, resume: bool) -> None:
+    """Run one stage of a recipe unless it is finished."""
+    stage = cfg.RECIPE.STAGE
+    if stage == "instance_selftrain":
+        train_groups(cfg, resume)
+    elif stage.endswith("_adapted"):
+        run_once(cfg, adapt_batch_norm)
+    else:
+        run_once(_with_masks(cfg), lambda stage_cfg: train(stage_cfg, resume))
+
+
+def train(cfg: CfgNode, resume: bool) -> None:
+    """Train one model, from its last checkpoint if `resume` is set and there is one."""
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume)
+    trainer.train()
+    if cfg.RECIPE.STAGE == "semantic_selftrain":
+        predict_masks(cfg, trainer.model)
+
+
+def adapt_batch_norm(cfg: CfgNode) -> None:
+    """Replace running statistics by those of target images (AdaBN); nothing else changes.
+
+    SAC interleaves this with source training (algorithms.md 1.1); done afterwards, the source row stays
+    free of target images.
+    """
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED)
+    network = load_network(cfg)
+    assert isinstance(network, DenseNetwork)
+    stream = target_stream(cfg)
+    size = cfg.SOLVER.TARGET_PER_BATCH
+
+    def batches() -> Any:
+        for position in range(0, cfg.SOLVER.MAX_ITER * size, size):
+            items = [stream[position + offset] for offset in range(size)]
+            yield torch.cat([item["teacher_views"] for item in items])
+
+    forward = _PredictOnly(network)
+    network.train()
+    with torch.no_grad():
+        update_bn_stats(forward, islice(batches(), cfg.SOLVER.MAX_ITER), cfg.SOLVER.MAX_ITER, progress="tqdm")
+    DetectionCheckpointer(network, cfg.OUTPUT_DIR).save("model_final")
+    if cfg.RECIPE.STAGE == "semantic_adapted":
+        predict_masks(cfg, network)
+
+
+class _PredictOnly(nn.Module):
+    """Calls `predict_strided` in training mode, where `forward` would ask for labels."""
+
+    def __init__(self, network: DenseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network.predict_strided(images)
+
+
+def train_groups(cfg: CfgNode, resume: bool) -> None:
+    """One run per group of thing classes (ICM: one per class), each in its own sub-folder."""
+    for group in groups_of(cfg):
+        run_once(group_config(cfg, group), lambda group_cfg: _train_group(group_cfg, resume))
+
+
+def groups_of(cfg: CfgNode) -> list[list[str]]:
+    """INSTANCE.GROUPS; one group of all things when it is empty.
+
+    Raises:
+        ValueError: a name is no class.
+        RecipeError: a class is in two groups.
+    """
+    groups = [list(group) for group in cfg.INSTANCE.GROUPS] or [[]]
+    names = [name for group in groups for name in group]
+    class_ids(names)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RecipeError(f"INSTANCE.GROUPS names {twice[0]!r} twice; each class belongs to one group")
+    return groups
+
+
+def group_config(cfg: CfgNode, group: Sequence[str]) -> CfgNode:
+    """The config of one group of the instance self-training."""
+    cfg = _with_masks(cfg).clone()
+    cfg.defrost()
+    cfg.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, "+".join(group).replace(" ", "_") or "all")
+    cfg.INSTANCE.GROUP = list(group)
+    cfg.freeze()
+    return cfg
+
+
+def _train_group(cfg: CfgNode, resume: bool) -> dict[str, Any]:
+    """Train a group's model; a group whose classes were predicted nowhere keeps the model it starts from."""
+    if predicted_share(cfg) > 0:
+        train(cfg, resume)
+        return {"trained": True}
+    logger.warning("%s keeps the source model: its classes were predicted in no target image", cfg.OUTPUT_DIR)
+    model = build_model(cfg)
+    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    DetectionCheckpointer(model, cfg.OUTPUT_DIR).save("model_final")
+    return {"trained": False}
+
+
+def _with_masks(cfg: CfgNode) -> CfgNode:
+    """Point INPUT.PREDICTED_MASKS at the masks of the stage that RECIPE.MASKS_FROM names."""
+    if not cfg.RECIPE.MASKS_FROM:
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.INPUT.PREDICTED_MASKS = str(Path(cfg.OUTPUT_DIR).parent / cfg.RECIPE.MASKS_FROM / MASKS)
+    cfg.freeze()
+    return cfg
+
+
+def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
+    """The model of a stage in evaluation mode.
+
+    Args:
+        cfg: config of the stage.
+        weights: checkpoint; default MODEL.WEIGHTS.
+    """
+    weights = cfg.MODEL.WEIGHTS if weights is None else weights
+    if weights and "://" not in weights and not os.path.isfile(weights):
+        raise FileNotFoundError(
+            f"weights {weights} not found; run the stage that makes them (RECIPE.NEEDS), or set MODEL.WEIGHTS"
+        )
+    model = build_model(cfg)
+    DetectionCheckpointer(model).load(weights)
+    return model.eval()
+
+
+def trained_network(cfg: CfgNode) -> nn.Module:
+    """The final model of a finished stage."""
+    read_done(cfg.OUTPUT_DIR)
+    return load_network(cfg, os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))

@@ -1,0 +1,145 @@
+"""Detectron2's `DefaultTrainer` with source and target streams, our hooks and our evaluator."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+from ptseg_d2.data.loader import JointLoader
+from ptseg_d2.data.streams import build_streams, build_test_loader
+from ptseg_d2.engine.hooks import EMAHook, ProgressBar, RandomStateHook, RefreshTeacherHook, unwrap
+from ptseg_d2.evaluation.evaluators import PanopticEvaluator
+from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
+from ptseg_d2.modeling.semantic_teacher import SemanticMomentumTeacher
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine.hooks import EvalHook
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
+from torch import nn
+
+
+class Trainer(DefaultTrainer):
+    """Trains any of ptseg_d2's meta-architectures; needs MODEL.META_ARCHITECTURE, DATASETS.SOURCE/TARGET."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        """
+        Args:
+            cfg: config of one stage.
+        """
+        super().__init__(_with_total_batch(cfg))
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> JointLoader:
+        """Source and target streams, as the meta-architecture needs them."""
+        return JointLoader(build_streams(cfg), cfg.DATALOADER.NUM_WORKERS)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        """Detectron2's test loader; images in RGB at their own size."""
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """Scores whatever the model predicts: classes, panoptic segments or both."""
+        return PanopticEvaluator(dataset_name)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """SGD or AdamW on Detectron2's parameter groups, with a learning-rate factor for the heads."""
+        kinds: dict[str, Any] = {
+            "SGD": partial(torch.optim.SGD, momentum=cfg.SOLVER.MOMENTUM, nesterov=cfg.SOLVER.NESTEROV),
+            "AdamW": torch.optim.AdamW,
+        }
+        if cfg.SOLVER.OPTIMIZER not in kinds:
+            raise ValueError(f"SOLVER.OPTIMIZER = {cfg.SOLVER.OPTIMIZER!r}; expected 'SGD' or 'AdamW'")
+        optimizer = kinds[cfg.SOLVER.OPTIMIZER](_parameter_groups(cfg, model), lr=cfg.SOLVER.BASE_LR)
+        return maybe_add_gradient_clipping(cfg, optimizer)
+
+    def build_hooks(self) -> list[HookBase | None]:
+        """Detectron2's hooks; teacher updates come before the checkpointer, so that it saves their result."""
+        ours = [*_teacher_hooks(self.cfg, unwrap(self.model)), RandomStateHook()]
+        theirs = super().build_hooks()
+        if self.cfg.TEST.EVAL_PERIOD == 0:  # Detectron2 0.6 would still evaluate at the end; the recipe does that
+            theirs = [hook for hook in theirs if not isinstance(hook, EvalHook)]
+        return [*ours, *theirs]
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> dict[str, Any]:
+        """Scores on DATASETS.TEST during training, without the per-class ones (Detectron2 logs flat numbers)."""
+        results: dict[str, Any] = {}
+        for name in cfg.DATASETS.TEST:
+            scores = inference_on_dataset(model, cls.build_test_loader(cfg, name), cls.build_evaluator(cfg, name))
+            for section, values in (scores or {}).items():
+                flat = {key: value for key, value in values.items() if isinstance(value, (int, float))}
+                results.setdefault(section, {}).update(flat)
+        return results
+
+    def build_writers(self) -> list[EventWriter]:
+        """A progress bar, metrics.json and TensorBoard."""
+        folder = self.cfg.OUTPUT_DIR
+        description = os.path.relpath(folder, os.path.dirname(os.path.dirname(folder)) or ".")
+        return [
+            ProgressBar(description, self.max_iter),
+            JSONWriter(os.path.join(folder, "metrics.json")),
+            TensorboardXWriter(folder),
+        ]
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """As Detectron2's, and the data go on where the checkpoint left them."""
+        super().resume_or_load(resume)
+        self.data_loader.start_step = self.start_iter
+
+
+def _with_total_batch(cfg: CfgNode) -> CfgNode:
+    """IMS_PER_BATCH is derived: Detectron2 uses it for scaling and logging only."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.IMS_PER_BATCH = cfg.SOLVER.SOURCE_PER_BATCH + cfg.SOLVER.TARGET_PER_BATCH
+    cfg.freeze()
+    return cfg
+
+
+def _teacher_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
+    if isinstance(model, SemanticMomentumTeacher):
+        return [EMAHook(model, cfg.MODEL.SELF_TRAINING.EMA_DECAY, cfg.MODEL.SELF_TRAINING.EMA_INTERVAL)]
+    if isinstance(model, EmbeddingMomentumTeacher):
+        if cfg.INSTANCE.TEACHER == "frozen":
+            return [RefreshTeacherHook(model, cfg.INSTANCE.REFRESH_INTERVAL)]
+        if cfg.INSTANCE.TEACHER == "ema":
+            return [EMAHook(model, cfg.INSTANCE.EMA_DECAY)]
+        raise ValueError(f"INSTANCE.TEACHER = {cfg.INSTANCE.TEACHER!r}; expected 'frozen' or 'ema'")
+    return []
+
+
+def _parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
+    """Detectron2's groups (weight decay of norms and biases), split into backbone and heads."""
+    heads = {id(p) for name, p in model.named_parameters() if "backbone." not in name}
+    defaults = get_default_optimizer_params(
+        model,
+        base_lr=cfg.SOLVER.BASE_LR,
+        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+        weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+        bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+        weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+    )
+    groups = []
+    for group in defaults:
+        for is_head, factor in ((False, 1.0), (True, cfg.SOLVER.HEAD_LR_FACTOR)):
+            parameters = [p for p in group["params"] if (id(p) in heads) == is_head]
+            if parameters:
+                groups.append({**group, "params": parameters, "lr": factor * group["lr"]})
+    return groups
+
+
+def check_meta_architecture(cfg: CfgNode) -> None:
+    """Raise a ValueError that lists the registered names when MODEL.META_ARCHITECTURE is none of them."""
+    name = cfg.MODEL.META_ARCHITECTURE
+    if name not in META_ARCH_REGISTRY:
+        known = ", ".join(sorted(key for key, _ in META_ARCH_REGISTRY))
+        raise ValueError(f"MODEL.META_ARCHITECTURE = {name!r} is not registered; expected one of: {known}")

@@ -1,0 +1,137 @@
+"""Export in the COCO panoptic format that panopticapi reads: a JSON file and a folder of PNGs.
+
+Shapes: H x W pixels. Segment id 0 = void. Category ids are train ids in memory and Cityscapes label ids on
+disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ptseg_d2.data.categories import CATEGORIES
+from ptseg_d2.evaluation.segment_overlap import SegmentInfo
+from ptseg_d2.panoptic_ids import ids_to_rgb
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# The groups of the official Cityscapes label table.
+SUPERCATEGORIES = {
+    "flat": ("road", "sidewalk"),
+    "construction": ("building", "wall", "fence"),
+    "object": ("pole", "traffic light", "traffic sign"),
+    "nature": ("vegetation", "terrain"),
+    "sky": ("sky",),
+    "human": ("person", "rider"),
+    "vehicle": ("car", "truck", "bus", "train", "motorcycle", "bicycle"),
+}
+
+
+class CocoPanopticWriter:
+    """Writes `<output_dir>/<name>/*.png` and `<output_dir>/<name>.json`.
+
+    The pictures wait in `<name>.partial` until `finish`, so an interrupted export leaves an earlier one as it
+    was.
+
+    Args:
+        output_dir: folder of the export, made if missing.
+        name: "pred" for predictions, "gt" for ground truth.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str], name: str) -> None:
+        self.folder = Path(output_dir) / name
+        self.json_file = Path(output_dir) / f"{name}.json"
+        self._partial = Path(output_dir) / f"{name}.partial"
+        if self._partial.exists():
+            shutil.rmtree(self._partial)
+        self._partial.mkdir(parents=True)
+        self._images: dict[str, dict[str, Any]] = {}
+        self._annotations: dict[str, dict[str, Any]] = {}
+
+    def add(
+        self, image_id: str, file_name: str, ids: NDArray[np.integer], segments_info: Sequence[SegmentInfo]
+    ) -> None:
+        """Write the picture of one image.
+
+        Args:
+            image_id: unique name of the image, the same for prediction and ground truth.
+            file_name: file of the photograph.
+            ids: (H, W) integer segment ids in [0, 2**24), 0 = void.
+            segments_info: per segment id, category_id (train id) and optionally score and iscrowd.
+
+        Raises:
+            ValueError: the image was added before, or the map and the list do not hold the same ids.
+            OSError: the picture could not be written.
+        """
+        picture = image_id.replace("/", "_") + ".png"
+        if picture in self._annotations:
+            raise ValueError(f"image {image_id} of {file_name} was already added to {self.json_file}")
+        if set(np.unique(ids).tolist()) - {0} != {segment["id"] for segment in segments_info}:
+            raise ValueError(f"the map and the segments_info of {file_name} hold different segment ids")
+        if not cv2.imwrite(str(self._partial / picture), ids_to_rgb(ids)[..., ::-1]):
+            raise OSError(f"could not write {self._partial / picture}")
+        height, width = ids.shape
+        self._images[picture] = {
+            "id": image_id,
+            "file_name": os.path.basename(file_name),
+            "height": height,
+            "width": width,
+        }
+        self._annotations[picture] = {
+            "image_id": image_id,
+            "file_name": picture,
+            "segments_info": [_segment_entry(segment, ids == segment["id"]) for segment in segments_info],
+        }
+
+    def finish(self) -> Path:
+        """Put the pictures in place, then the list of them; returns the JSON file."""
+        content = {
+            "images": list(self._images.values()),
+            "annotations": list(self._annotations.values()),
+            "categories": category_entries(),
+        }
+        partial_json = self.json_file.with_suffix(".json.partial")
+        partial_json.write_text(json.dumps(content), encoding="utf-8")
+        # The list goes first and comes last: there is never one of pictures that are not there.
+        self.json_file.unlink(missing_ok=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        os.replace(self._partial, self.folder)
+        os.replace(partial_json, self.json_file)
+        return self.json_file
+
+
+def category_entries() -> list[dict[str, Any]]:
+    """The 19 classes as COCO panoptic categories with Cityscapes label ids."""
+    groups = {name: group for group, names in SUPERCATEGORIES.items() for name in names}
+    return [
+        {
+            "id": category.label_id,
+            "name": category.name,
+            "supercategory": groups[category.name],
+            "isthing": int(category.is_thing),
+            "color": list(category.color),
+        }
+        for category in CATEGORIES
+    ]
+
+
+def _segment_entry(segment: SegmentInfo, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    x, y = int(columns[0]), int(rows[0])
+    entry = {
+        "id": int(segment["id"]),
+        "category_id": CATEGORIES[segment["category_id"]].label_id,
+        "area": int(mask.sum()),
+        "bbox": [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1],
+        "iscrowd": int(segment.get("iscrowd", 0)),
+    }
+    if "score" in segment:
+        entry["score"] = float(segment["score"])
+    return entry

@@ -1,0 +1,111 @@
+"""Labels as a panoptic map with segments, the way Cityscapes converts its own, read once per image.
+
+Shapes: H x W pixels. Class 255 = void, segment id 0 = void.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ptseg_d2.data.categories import THING_IDS, TRAIN_TO_CITYSCAPES
+from ptseg_d2.data.targets import Labels, read_labels
+from ptseg_d2.panoptic_ids import encode
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_LABEL_ID = 0
+LABEL_IDS = np.array([TRAIN_TO_CITYSCAPES.get(i, NO_LABEL_ID) for i in range(256)], dtype=np.int64)
+TRAIN_IDS = {label_id: train_id for train_id, label_id in TRAIN_TO_CITYSCAPES.items()}
+IS_THING = np.isin(np.arange(256), THING_IDS)
+
+
+def ground_truth_panoptic(labels: Labels) -> tuple[NDArray[np.int32], list[dict[str, Any]]]:
+    """One segment per stuff class and thing instance; thing pixels without an instance are a crowd per class.
+
+    Args:
+        labels: sem_seg (H, W) train ids, 255 = void; instance_ids (H, W), <= 0 where there is no known
+            instance.
+
+    Returns:
+        ids (H, W) int32: 0 = void, Cityscapes label id for stuff and crowds, label id * 1000 + instance for
+        instances;
+        segments_info: per segment id, category_id (train id), isthing, iscrowd (0 or 1), area (pixels), by
+            id.
+
+    Raises:
+        ValueError: an instance number is 1000 or more.
+    """
+    ids = LABEL_IDS[labels.sem_seg]
+    is_instance = IS_THING[labels.sem_seg] & (labels.instance_ids > 0)
+    ids[is_instance] = encode(ids[is_instance], labels.instance_ids[is_instance])
+    classes = dict(zip(ids[is_instance].tolist(), labels.sem_seg[is_instance].tolist()))
+    segments = []
+    for segment_id, area in zip(*(values.tolist() for values in np.unique(ids, return_counts=True))):
+        if segment_id == NO_LABEL_ID:
+            continue
+        category_id = classes.get(segment_id, TRAIN_IDS.get(segment_id))
+        is_thing = category_id in THING_IDS
+        segments.append(
+            {
+                "id": segment_id,
+                "category_id": category_id,
+                "isthing": is_thing,
+                "iscrowd": int(is_thing and segment_id not in classes),
+                "area": area,
+            }
+        )
+    return ids.astype(np.int32), segments
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What an image is evaluated against.
+
+    Attributes:
+        sem_seg: (H, W) uint8 train ids, 255 = void.
+        ids: (H, W) int32 segment ids, 0 = void.
+        segments: as from `ground_truth_panoptic`.
+    """
+
+    sem_seg: NDArray[np.uint8]
+    ids: NDArray[np.int32]
+    segments: list[dict[str, Any]]
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the two maps."""
+        return self.sem_seg.nbytes + self.ids.nbytes
+
+
+class GroundTruthCache:
+    """Ground truth by label file; forgets the images unused for longest beyond a limit of memory.
+
+    Share one between evaluators of several models on the same data set.
+
+    Args:
+        max_bytes: memory for the maps; the default holds 1,600 images of 256 x 128 or 25 of 2048 x 1024.
+    """
+
+    def __init__(self, max_bytes: int = 256 * 2**20) -> None:
+        self.max_bytes = max_bytes
+        self.num_bytes = 0
+        self._entries: OrderedDict[tuple[Any, Any], GroundTruth] = OrderedDict()
+
+    def read(self, dataset_dict: Mapping[str, Any]) -> GroundTruth:
+        """Ground truth of one entry of a labelled data set; errors as from `read_labels`."""
+        key = (dataset_dict["label_file_name"], dataset_dict.get("instance_file_name"))
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return self._entries[key]
+        labels = read_labels(dataset_dict)
+        entry = GroundTruth(labels.sem_seg.astype(np.uint8), *ground_truth_panoptic(labels))
+        self._entries[key] = entry
+        self.num_bytes += entry.num_bytes
+        while self.num_bytes > self.max_bytes:
+            _, oldest = self._entries.popitem(last=False)
+            self.num_bytes -= oldest.num_bytes
+        return entry

@@ -1,0 +1,170 @@
+"""Clusterings of pixel embeddings into objects (thesis section 9.2).
+
+Shapes: M points, E embedding dims, K clusters. Labels are (M,) int64: 0..K-1, -1 = in no cluster. Points that are
+not finite get -1 from `mean_shift_plus` and `agglomerative`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ptseg_d2.inference.modes import (
+    blocks,
+    farthest_points,
+    on_ridge,
+    shift,
+    squared_distances,
+    strongest_apart,
+    subsample,
+)
+
+import torch
+from torch import Tensor
+
+_RIDGE_RATIO = 0.6
+"""Share of a mode's support at which a midpoint makes it a ridge; .5 and .7 are nearly as good."""
+
+_MIN_SUPPORT_SHARE = 0.25
+"""Share of the smallest cluster that its mode must see; its borders lie outside the ball."""
+
+
+@torch.no_grad()
+def mean_shift(points: Tensor, bandwidth: float, seeds: Tensor | None = None, max_iterations: int = 300) -> Tensor:
+    """Flat-kernel mean-shift, equal to scikit-learn's `MeanShift` (`cluster_all=True`) on the same seeds.
+
+    Quadratic in the points when they are their own seeds; `mean_shift_plus` is the fast one.
+
+    Args:
+        points: (M, E) float; computed in float64.
+        bandwidth: radius of the kernel.
+        seeds: (S, E) starting places; None = every point.
+        max_iterations: moves of a seed before it stops where it is.
+
+    Returns:
+        (M,) labels, cluster 0 with the most points in its kernel; all -1 when no point is near any seed.
+    """
+    data = points.double()
+    modes, support = shift(data if seeds is None else seeds.double(), data, bandwidth, max_iterations)
+    return nearest_center(data, modes[strongest_apart(modes, support, bandwidth)])
+
+
+@torch.no_grad()
+def mean_shift_plus(
+    points: Tensor,
+    bandwidth: float,
+    merge_distance: float,
+    min_size: int = 1,
+    num_samples: int = 4096,
+    num_seeds: int = 256,
+    max_iterations: int = 20,
+    seed: int = 0,
+) -> Tensor:
+    """Batched mean-shift on a sub-sample, merging of near modes, and every point to its nearest mode.
+
+    The kernel's radius is half way between bandwidth and merge distance: a narrower one finds modes that the
+    merging removes anyway and takes the border between two objects for a third (on simulated scenes the
+    precision at IoU .5 rises from 42 % to 88 %, with the test for ridges to 96 %). Time is linear in points.
+
+    Args:
+        points: (M, E) float.
+        bandwidth: radius of a tight cluster, delta_v of the embedding loss.
+        merge_distance: modes nearer than this are one cluster, delta_d of the embedding loss.
+        min_size: smaller clusters are dissolved, their points go to the nearest cluster left.
+        num_samples: points on which modes are searched.
+        num_seeds: upper limit of starting places; fewer when fewer cover the samples.
+        max_iterations: moves of a seed.
+        seed: of the sub-sample. The clusters depend on it and on the set of points, not on their order.
+
+    Returns:
+        (M,) labels, largest cluster first; all -1 when fewer than min_size points are finite.
+    """
+
+    def find_centers(finite: Tensor) -> Tensor:
+        samples = subsample(finite, num_samples, seed)
+        radius = (bandwidth + merge_distance) / 2
+        modes, support = shift(farthest_points(samples, num_seeds, radius), samples, radius, max_iterations)
+        enough = _MIN_SUPPORT_SHARE * min_size * len(samples) / len(finite)
+        support = torch.where(support >= min(enough, int(support.max())), support, 0)
+        chosen = strongest_apart(modes, support, merge_distance)
+        modes, support = modes[chosen], support[chosen]
+        return modes[~on_ridge(modes, support, samples, radius, 2 * merge_distance, _RIDGE_RATIO)]
+
+    return _cluster_finite(points, find_centers, min_size)
+
+
+@torch.no_grad()
+def agglomerative(
+    points: Tensor, merge_distance: float, num_samples: int = 1024, seed: int = 0, min_size: int = 1
+) -> Tensor:
+    """Average linkage (thesis Eq. 9.3) on a sub-sample by scikit-learn, then every point to the nearest mean.
+
+    Args:
+        points: (M, E) float.
+        merge_distance: clusters whose points are on average nearer than this are joined.
+        num_samples: points that are linked; time and memory grow with its square.
+        seed: of the sub-sample.
+        min_size: smaller clusters are dissolved as in `mean_shift_plus`.
+
+    Returns:
+        (M,) labels, largest cluster first.
+    """
+
+    def find_centers(finite: Tensor) -> Tensor:
+        samples = subsample(finite, num_samples, seed)
+        if len(samples) == 1:
+            return samples
+        # Imported here: it takes a second, and this is its only use.
+        from sklearn.cluster import AgglomerativeClustering
+
+        linkage = AgglomerativeClustering(n_clusters=None, distance_threshold=merge_distance, linkage="average")
+        labels = torch.from_numpy(linkage.fit_predict(samples.cpu().numpy())).to(samples.device)
+        counts = labels.bincount()
+        sums = samples.new_zeros(len(counts), samples.shape[1]).index_add_(0, labels, samples)
+        return sums / counts[:, None]
+
+    return _cluster_finite(points, find_centers, min_size)
+
+
+def nearest_center(points: Tensor, centers: Tensor) -> Tensor:
+    """(M, E), (K, E) -> (M,) int64 index of the nearest centre, -1 without centres."""
+    if len(points) == 0 or len(centers) == 0:
+        return torch.full((len(points),), -1, dtype=torch.int64, device=points.device)
+    return torch.cat([squared_distances(block, centers).argmin(1) for block in blocks(points, len(centers))])
+
+
+def _cluster_finite(points: Tensor, find_centers: Callable[[Tensor], Tensor], min_size: int) -> Tensor:
+    """Labels of all points from the centres found among the finite ones."""
+    labels = torch.full((len(points),), -1, dtype=torch.int64, device=points.device)
+    finite = points.isfinite().all(1)
+    data = points[finite].float()
+    if len(data) < max(1, min_size):
+        return labels
+    # Half precision would round the squared norms; centring keeps them small for float32.
+    with torch.autocast(points.device.type, enabled=False):
+        data = data - data.mean(0)
+        labels[finite] = _dissolve_small(data, find_centers(data), min_size)
+    return labels
+
+
+def _dissolve_small(points: Tensor, centers: Tensor, min_size: int) -> Tensor:
+    """Assign points to centres; dissolve the smallest cluster while it is too small; number by size.
+
+    Args:
+        points: (M, E), at least min_size of them.
+        centers: (K, E), at least one.
+        min_size: of a cluster.
+
+    Returns:
+        (M,) int64, 0 = the largest cluster.
+    """
+    labels = nearest_center(points, centers)
+    counts = labels.bincount(minlength=len(centers))
+    while counts.min() < min_size:
+        smallest = int(counts.argmin())
+        centers = torch.cat([centers[:smallest], centers[smallest + 1 :]])
+        homeless = labels == smallest
+        labels = labels - (labels > smallest).long()
+        labels[homeless] = nearest_center(points[homeless], centers)
+        counts = labels.bincount(minlength=len(centers))
+    rank = counts.argsort(descending=True, stable=True).argsort()
+    return rank[labels]

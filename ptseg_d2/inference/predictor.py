@@ -1,0 +1,169 @@
+"""Image -> panoptic result: semantic argmax, instances inside each thing mask, merging.
+
+Shapes: C classes, E embedding dims, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from ptseg_d2.inference.clustering import mean_shift_plus
+from ptseg_d2.inference.merging import connected_component_instances, merge_panoptic
+from ptseg_d2.inference.morphology import clean_instances
+from ptseg_d2.modeling.network import resize
+from ptseg_d2.pseudo_labels.instance import cluster_things, instance_scores
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class PanopticOptions:
+    """Sizes are shares of the image, so that one setting serves every resolution.
+
+    Attributes:
+        thing_ids: train ids of the classes with instances.
+        min_thing_share: smallest instance.
+        min_stuff_share: smallest stuff segment; smaller ones become void.
+        num_samples: points of a class mask on which modes are searched.
+        num_seeds: seeds of that search.
+    """
+
+    thing_ids: tuple[int, ...]
+    min_thing_share: float
+    min_stuff_share: float
+    num_samples: int = 2048
+    num_seeds: int = 128
+
+
+class InstanceFinder(Protocol):
+    """Separates the objects inside predicted class masks."""
+
+    def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
+        """(3, H, W) image and (H, W) classes -> (H, W) int64 ids (0 = none) and a score in (0, 1] per id."""
+        ...
+
+
+class ComponentFinder:
+    """The trivial baseline: connected components of each class mask, all with score 1."""
+
+    def __init__(self, options: PanopticOptions) -> None:
+        """
+        Args:
+            options: thing classes and smallest instance.
+        """
+        self.options = options
+
+    def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
+        """See `InstanceFinder`."""
+        min_area = round(self.options.min_thing_share * sem_seg.numel())
+        instance_ids = connected_component_instances(sem_seg, self.options.thing_ids, min_area)
+        return instance_ids, {int(i): 1.0 for i in instance_ids.unique() if i > 0}
+
+
+class EmbeddingFinder:
+    """Mean-shift+ on the embeddings of one network per group of classes."""
+
+    def __init__(
+        self,
+        networks: Sequence[tuple[tuple[int, ...], nn.Module]],
+        options: PanopticOptions,
+        *,
+        delta_var: float,
+        delta_dist: float,
+        kernel_threshold: float,
+    ) -> None:
+        """
+        Args:
+            networks: thing classes and the network (with `predict`) that separates them.
+            options: sizes and search effort.
+            delta_var: bandwidth of the clustering.
+            delta_dist: modes nearer than this are one instance.
+            kernel_threshold: of the Gaussian kernel behind the scores, see `EmbeddingLoss`.
+        """
+        self.networks = networks
+        self.options = options
+        self.delta_var = delta_var
+        self.delta_dist = delta_dist
+        self.kernel_threshold = kernel_threshold
+
+    def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
+        """See `InstanceFinder`; the score is the mean kernel value of an instance's pixels to their centre."""
+        instance_ids = torch.zeros_like(sem_seg)
+        scores: dict[int, float] = {}
+        present = set(sem_seg.unique().tolist())
+        for thing_ids, network in self.networks:
+            if present.isdisjoint(thing_ids):
+                continue
+            embeddings = network.predict(image[None])["embeddings"][0]  # type: ignore[operator]
+            found, found_scores = self._instances(embeddings, sem_seg, thing_ids)
+            offset = int(instance_ids.max())
+            instance_ids = torch.where(found > 0, found + offset, instance_ids)
+            scores.update({number + offset: score for number, score in found_scores.items()})
+        return instance_ids, scores
+
+    def _instances(
+        self, embeddings: Tensor, sem_seg: Tensor, thing_ids: tuple[int, ...]
+    ) -> tuple[Tensor, dict[int, float]]:
+        min_area = round(self.options.min_thing_share * sem_seg.numel())
+        cluster = partial(
+            mean_shift_plus,
+            bandwidth=self.delta_var,
+            merge_distance=self.delta_dist,
+            min_size=min_area,
+            num_samples=self.options.num_samples,
+            num_seeds=self.options.num_seeds,
+        )
+        instance_ids = cluster_things(embeddings, sem_seg, thing_ids, cluster, min_area)
+        instance_ids = clean_instances(instance_ids, min_area=min_area)
+        return instance_ids, instance_scores(embeddings, instance_ids, self.kernel_threshold, self.delta_var)
+
+
+class PanopticModel(nn.Module):
+    """A semantic network and a way to find instances, as one Detectron2 model for `inference_on_dataset`."""
+
+    def __init__(self, semantic: nn.Module, finder: InstanceFinder | None, options: PanopticOptions) -> None:
+        """
+        Args:
+            semantic: predicts {"sem_seg": (N, C, H, W)} logits by `predict`.
+            finder: separates objects; None = semantic output only.
+            options: sizes for merging.
+        """
+        super().__init__()
+        self.semantic = semantic
+        self.finder = finder
+        self.options = options
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Per image `sem_seg` (C, height, width) logits and, with a finder, `panoptic_seg`."""
+        return [self._predict_one(item) for item in batched_inputs]
+
+    def _predict_one(self, item: dict[str, Any]) -> dict[str, Any]:
+        image: Tensor = item["image"]
+        logits = self.semantic.predict(image[None])["sem_seg"]  # type: ignore[operator]
+        size = (item.get("height", image.shape[-2]), item.get("width", image.shape[-1]))
+        logits = resize(logits, size)[0]
+        output: dict[str, Any] = {"sem_seg": logits}
+        if self.finder is not None:
+            output["panoptic_seg"] = self._panoptic(resize(image[None].float(), size)[0], logits)
+        return output
+
+    def _panoptic(self, image: Tensor, logits: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
+        assert self.finder is not None
+        probability, sem_seg = logits.softmax(dim=0).max(dim=0)
+        instance_ids, scores = self.finder(image, sem_seg)
+        scores = {n: s * float(probability[instance_ids == n].mean()) for n, s in scores.items()}
+        num_pixels = sem_seg.numel()
+        return merge_panoptic(
+            sem_seg,
+            instance_ids,
+            set(self.options.thing_ids),
+            scores=scores,
+            min_stuff_area=round(self.options.min_stuff_share * num_pixels),
+            min_thing_area=round(self.options.min_thing_share * num_pixels),
+        )

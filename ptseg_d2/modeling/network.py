@@ -1,0 +1,134 @@
+"""What every network of ptseg_d2 shares: pixels in, a dict of dense maps out. Shapes: N images of H x W pixels."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_backbone
+from detectron2.modeling.backbone import Backbone
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class DenseNetwork(nn.Module):
+    """Base of the meta-architectures: normalisation, padding to the stride, precision, resizing of outputs."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        head: nn.Module,
+        output_name: str,
+        pixel_mean: list[float],
+        pixel_std: list[float],
+        size_divisibility: int,
+        use_bfloat16: bool,
+    ) -> None:
+        """
+        Args:
+            backbone: image (N, 3, H, W) -> features by name.
+            head: features by name -> one dense map (N, channels, h, w).
+            output_name: key of that map in the output dict, "sem_seg" or "embeddings".
+            pixel_mean: per channel, in grey levels (0-255).
+            pixel_std: likewise.
+            size_divisibility: images are padded on the right and bottom to a multiple of this.
+            use_bfloat16: run under autocast where the device computes in bfloat16; outputs stay float32.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.output_name = output_name
+        self.size_divisibility = size_divisibility
+        self.use_bfloat16 = use_bfloat16
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lives."""
+        return self.pixel_mean.device
+
+    def predict(self, images: Tensor) -> dict[str, Tensor]:
+        """Dense maps of images of one size.
+
+        Args:
+            images: (N, 3, H, W), RGB grey levels 0-255, any numeric dtype.
+
+        Returns:
+            {output_name: (N, channels, H, W)} float32, resized to the images.
+        """
+        return {self.output_name: resize(self.predict_strided(images), images.shape[-2:])}
+
+    def predict_strided(self, images: Tensor) -> Tensor:
+        """As `predict`, but the one map at the head's own resolution, when no padding is needed.
+
+        Args:
+            images: (N, 3, H, W).
+
+        Returns:
+            (N, channels, h, w) float32, covering exactly H x W pixels.
+        """
+        height, width = images.shape[-2:]
+        x = (images.to(self.device).float() - self.pixel_mean) / self.pixel_std
+        pad_y, pad_x = -height % self.size_divisibility, -width % self.size_divisibility
+        x = F.pad(x, (0, pad_x, 0, pad_y)).contiguous(memory_format=torch.channels_last)
+        with self._precision():
+            dense = self.head(self.backbone(x))
+        dense = dense.float()
+        if pad_y or pad_x:
+            dense = resize(dense, x.shape[-2:])[..., :height, :width]
+        return dense
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.use_bfloat16 and computes_bfloat16(self.device),
+        )
+
+    def output_per_image(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Tensor]]:
+        """Detectron2's test-time protocol: each image on its own, at its `height` x `width`."""
+        outputs = []
+        for item in batched_inputs:
+            dense = self.predict(item["image"][None])[self.output_name]
+            size = (item.get("height", dense.shape[-2]), item.get("width", dense.shape[-1]))
+            outputs.append({self.output_name: resize(dense, size)[0]})
+        return outputs
+
+
+def network_options(cfg: CfgNode) -> dict[str, Any]:
+    """The options of `DenseNetwork` that every meta-architecture reads alike."""
+    backbone = build_backbone(cfg)
+    divisibility = max(int(shape.stride or 1) for shape in backbone.output_shape().values())
+    return {
+        "backbone": backbone,
+        "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+        "pixel_std": cfg.MODEL.PIXEL_STD,
+        "size_divisibility": max(divisibility, backbone.size_divisibility),
+        "use_bfloat16": cfg.MODEL.BFLOAT16,
+    }
+
+
+def resize(dense: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:
+    """Bilinear resize of (N, channels, h, w) to `size` (height, width); itself when it already fits."""
+    if tuple(dense.shape[-2:]) == tuple(size):
+        return dense
+    return F.interpolate(dense, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def stack_images(batched_inputs: list[dict[str, Any]], key: str = "image") -> Tensor:
+    """Training images (all of INPUT.CROP_SIZE) as one (N, 3, H, W) tensor."""
+    return torch.stack([item[key] for item in batched_inputs])
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 here: a GPU that supports it, or a CPU with its instructions."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()

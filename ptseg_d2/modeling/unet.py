@@ -1,0 +1,82 @@
+"""U-Net decoder on the features of any Detectron2 backbone. Shapes: N images, E embedding dims."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class UNetDecoder(nn.Module):
+    """Nearest up-sampling, concatenation with the skip, two 3x3 convolutions per level, a linear head."""
+
+    def __init__(
+        self,
+        input_shape: dict[str, ShapeSpec],
+        *,
+        in_features: list[str],
+        channels: list[int],
+        out_channels: int,
+        norm: str,
+        coordinates: bool,
+    ) -> None:
+        """
+        Args:
+            input_shape: channels of the backbone's features.
+            in_features: feature names from fine to coarse.
+            channels: decoder widths from fine to coarse, one less than `in_features`.
+            out_channels: E, channels of the result, which has the finest feature's resolution.
+            norm: a normalisation name known to Detectron2's `get_norm`.
+            coordinates: give the head the pixel position, so that equal-looking objects can differ.
+        """
+        super().__init__()
+        if len(channels) != len(in_features) - 1:
+            raise ValueError(
+                f"{len(in_features)} U-Net features need {len(in_features) - 1} decoder widths, "
+                f"got {channels} (MODEL.EMBEDDING.DECODER_CHANNELS)"
+            )
+        self.in_features = in_features
+        self.coordinates = coordinates
+        widths = [int(input_shape[name].channels or 0) for name in in_features]
+        below = [*channels[1:], widths[-1]]
+        self.levels = nn.ModuleList(
+            nn.Sequential(_conv(coarse + skip, width, norm), _conv(width, width, norm))
+            for coarse, skip, width in zip(below, widths, channels)
+        )
+        position_channels = 2 if coordinates else 0
+        self.mix = _conv(channels[0] + position_channels, channels[0], norm)
+        self.predictor = nn.Conv2d(channels[0] + position_channels, out_channels, 1)
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Features by name -> (N, E, h, w) at the finest feature's resolution."""
+        x = features[self.in_features[-1]]
+        for name, level in reversed(list(zip(self.in_features, self.levels))):
+            skip = features[name]
+            x = level(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], dim=1))
+        if not self.coordinates:
+            return self.predictor(self.mix(x))
+        position = pixel_positions(x)
+        x = self.mix(torch.cat([x, position], dim=1))
+        return self.predictor(torch.cat([x, position], dim=1))
+
+
+def pixel_positions(x: Tensor) -> Tensor:
+    """(N, 2, h, w) positions (x, y) of the pixels of (N, channels, h, w), in image heights, origin top left."""
+    height, width = x.shape[-2:]
+    rows = (torch.arange(height, device=x.device, dtype=x.dtype) + 0.5) / height
+    columns = (torch.arange(width, device=x.device, dtype=x.dtype) + 0.5) / height
+    grid = torch.stack([columns.expand(height, -1), rows[:, None].expand(-1, width)])
+    return grid.expand(len(x), -1, -1, -1)
+
+
+def _conv(in_channels: int, out_channels: int, norm: str) -> Conv2d:
+    return Conv2d(
+        in_channels,
+        out_channels,
+        3,
+        padding=1,
+        bias=not norm,
+        norm=get_norm(norm, out_channels),
+        activation=F.relu,
+    )

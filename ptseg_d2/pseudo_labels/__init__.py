@@ -1,0 +1,1 @@
+"""Pseudo labels for target images, from predictions alone."""

@@ -1,0 +1,59 @@
+"""Packaging. Loose requirements stand here; `constraints.txt` pins the versions that are tested together.
+
+Detectron2 itself is not listed: it is on PyPI under no name of its own, so no requirement would resolve to it. Install
+it with `python tools/install_detectron2.py` or from upstream's repository. What it imports is listed, because both ways
+leave that to its own requirements or to none.
+"""
+
+from setuptools import find_packages, setup
+
+DETECTRON2_REQUIRES = [
+    "black",
+    "cloudpickle",
+    "future",
+    "fvcore>=0.1.5,<0.1.6",
+    "hydra-core>=1.1",
+    "iopath>=0.1.7,<0.1.10",
+    "matplotlib",
+    "omegaconf>=2.1",
+    "pydot",
+    "tabulate",
+    "tensorboard",
+    "termcolor>=1.1",
+    "yacs>=0.1.8",
+]
+
+setup(
+    name="ptseg_d2",
+    version="0.1.0",
+    description="Self-trained panoptic segmentation on Detectron2",
+    license="Apache-2.0",
+    python_requires=">=3.9",
+    packages=find_packages(include=["ptseg_d2", "ptseg_d2.*"]),
+    package_data={"ptseg_d2": ["py.typed"]},
+    install_requires=[
+        "numpy>=1.22",
+        # Not opencv-python: it needs the libraries of a graphical desktop. With that one installed already, add
+        # --no-deps to the installation of this package; the two share their files.
+        "opencv-python-headless>=4.5",
+        "pillow>=9.4",
+        "pycocotools>=2.0.6",
+        "scikit-learn>=1.2",
+        "scipy>=1.9",
+        # Before 2.6 torch runs whatever code a checkpoint carries.
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "tqdm>=4.29",
+        *DETECTRON2_REQUIRES,
+    ],
+    extras_require={
+        "dev": [
+            "cityscapesscripts>=2.2",
+            "mypy>=1.8",
+            "panopticapi-lite>=0.2",
+            "pytest>=7",
+            "ruff>=0.6",
+            "types-PyYAML",
+        ]
+    },
+)

@@ -1,0 +1,63 @@
+"""Crops are exact where they can be checked by eye; photometry is drawn from torch's generator."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
+
+
+def test_scale_one_crop_of_full_size_is_the_image() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    affine = random_crop_affine((6, 8), (6, 8), (1.0, 1.0), flip=0.0)
+    assert np.array_equal(warp_image(image, affine, (6, 8)), image)
+
+
+def test_certain_flip_mirrors_image_and_labels_alike() -> None:
+    labels = np.arange(48).reshape(6, 8)
+    affine = random_crop_affine((6, 8), (6, 8), (1.0, 1.0), flip=1.0)
+    assert np.array_equal(warp_labels(labels, affine, (6, 8)), labels[:, ::-1])
+
+
+def test_double_size_repeats_every_label_twice() -> None:
+    labels = np.array([[1, 2], [3, 4]])
+    affine = random_crop_affine((2, 2), (4, 4), (2.0, 2.0), flip=0.0)
+    expected = [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
+    assert warp_labels(labels, affine, (4, 4)).tolist() == expected
+
+
+def test_crop_beyond_the_image_is_void_and_shows_the_whole_image() -> None:
+    np.random.seed(0)
+    labels = np.full((4, 4), 7)
+    for _ in range(20):
+        affine = random_crop_affine((4, 4), (8, 8), (1.0, 1.0), flip=0.5)
+        warped = warp_labels(labels, affine, (8, 8))
+        assert set(np.unique(warped)) == {7, 255}
+        # Nearest sampling at fractional shifts may lose at most one row and one column.
+        assert 9 <= (warped == 7).sum() <= 25
+
+
+def test_instance_ids_outside_are_ignored() -> None:
+    affine = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
+    assert warp_labels(np.ones((1, 2), int), affine, (1, 4), outside=-1).tolist() == [[-1, -1, 1, 1]]
+
+
+def test_photometric_is_a_function_of_the_seed() -> None:
+    image = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
+    photometric = Photometric(
+        jitter=0.5, jitter_probability=1, blur=(0.1, 1.5), blur_probability=1, grey=0.5, gamma=0.5, noise=8
+    )
+    results = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        results.append(photometric(image))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+    assert results[0].dtype == torch.uint8
+
+
+def test_photometric_without_options_changes_nothing() -> None:
+    image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
+    plain = Photometric(jitter=0, jitter_probability=0, blur=(0.1, 1.0), blur_probability=0)
+    assert torch.equal(plain(image), image)

@@ -1,0 +1,71 @@
+"""The class tables against the official Cityscapes list and hand-written facts about SYNTHIA."""
+
+from __future__ import annotations
+
+from ptseg_d2.data import categories as c
+
+import pytest
+from cityscapesscripts.helpers.labels import labels as official_labels
+
+
+def test_categories_are_the_official_ones() -> None:
+    official = sorted((label for label in official_labels if 0 <= label.trainId < 255), key=lambda x: x.trainId)
+    expected = [(x.name, x.trainId, x.id, x.hasInstances, x.color) for x in official]
+    assert [(x.name, x.train_id, x.label_id, x.is_thing, x.color) for x in c.CATEGORIES] == expected
+
+
+def test_cityscapes_maps_are_the_official_ones() -> None:
+    expected = {x.id: x.trainId for x in official_labels if 0 <= x.trainId < 255}
+    assert c.CITYSCAPES_TO_TRAIN == expected
+    assert {c.TRAIN_TO_CITYSCAPES[t]: t for t in range(19)} == expected
+    assert c.NUM_CITYSCAPES_LABEL_IDS == max(x.id for x in official_labels) + 1
+
+
+def test_things_and_stuff() -> None:
+    assert c.THING_IDS == (11, 12, 13, 14, 15, 16, 17, 18)
+    assert c.STUFF_IDS == tuple(range(11))
+    assert c.CLASS_NAMES[0] == "road" and c.CLASS_NAMES[18] == "bicycle"
+
+
+def test_synthia_subsets() -> None:
+    absent = sorted(set(range(19)) - set(c.SYNTHIA16_IDS))
+    assert [c.CLASS_NAMES[i] for i in absent] == ["terrain", "truck", "train"]
+    assert len(c.SYNTHIA16_IDS) == 16
+    dropped = sorted(set(c.SYNTHIA16_IDS) - set(c.SYNTHIA13_IDS))
+    assert [c.CLASS_NAMES[i] for i in dropped] == ["wall", "fence", "pole"]
+    assert len(c.SYNTHIA13_IDS) == 13
+
+
+def test_synthia_names_agree_with_its_readme() -> None:
+    readme = (
+        "void,sky,building,road,sidewalk,fence,vegetation,pole,car,traffic sign,pedestrian,bicycle,"
+        "motorcycle,parking-slot,road-work,traffic light,terrain,rider,truck,bus,train,wall,lanemarking"
+    ).split(",")
+    renamed = {"pedestrian": "person", "lanemarking": "road"}
+    void = {"void", "parking-slot", "road-work"}
+    for label_id, name in enumerate(readme):
+        train_id = c.SYNTHIA_TO_TRAIN.get(label_id)
+        if name in void:
+            assert train_id is None
+        else:
+            assert train_id is not None and c.CLASS_NAMES[train_id] == renamed.get(name, name)
+    assert c.NUM_SYNTHIA_LABEL_IDS == len(readme)
+
+
+def test_synthia_round_trip_covers_all_classes() -> None:
+    assert [c.SYNTHIA_TO_TRAIN[c.TRAIN_TO_SYNTHIA[t]] for t in range(19)] == list(range(19))
+
+
+def test_lookup_table_is_void_where_nothing_is_mapped() -> None:
+    assert c.lookup_table({2: 7, 0: 1}, size=4).tolist() == [1, 255, 7, 255]
+    assert c.lookup_table({}).shape == (256,)
+
+
+def test_class_ids_keep_the_order_given() -> None:
+    assert c.class_ids(["bicycle", "road", "traffic light"]) == (18, 0, 6)
+    assert c.class_ids([]) == ()
+
+
+def test_unknown_class_name_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'trafic light'.*expected one of: road, sidewalk"):
+        c.class_ids(["road", "trafic light"])

@@ -1,0 +1,138 @@
+"""What reaches the network: geometry shared by image and labels, noise on the student's views only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ptseg_d2.data.augmentation import Photometric
+from ptseg_d2.data.loader import seeded
+from ptseg_d2.data.mappers import RandomStyle, SourceMapper, TargetViewsMapper, TestMapper
+from ptseg_d2.data.views import render_image
+
+NO_NOISE = Photometric(jitter=0, jitter_probability=0, blur=(0.1, 1), blur_probability=0)
+NOISE = Photometric(jitter=0.4, jitter_probability=1, blur=(1, 2), blur_probability=1)
+
+
+@pytest.fixture
+def cityscapes_item(tmp_path: Path) -> dict[str, Any]:
+    """A 16x8 image whose left half is a car (label id 26, instance 26001) and whose right half is road (7)."""
+    image = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    label_ids = np.full((8, 16), 7, np.uint8)
+    label_ids[:, :8] = 26
+    instances = np.where(label_ids == 26, 26001, 7).astype(np.uint16)
+    for name, array in (("image", image), ("labels", label_ids), ("instances", instances)):
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), array)
+    return {
+        "file_name": str(tmp_path / "image.png"),
+        "label_file_name": str(tmp_path / "labels.png"),
+        "instance_file_name": str(tmp_path / "instances.png"),
+        "label_format": "cityscapes",
+        "image_id": "a",
+        "domain": "source",
+    }
+
+
+def target_mapper(photometric: Photometric = NO_NOISE, num_views: int = 3) -> TargetViewsMapper:
+    return TargetViewsMapper(
+        crop=(8, 16),
+        pre_scale=(1.0, 1.0),
+        num_views=num_views,
+        zoom=(0.5, 1.0),
+        flip=0.5,
+        photometric=photometric,
+    )
+
+
+def test_source_labels_follow_the_image(cityscapes_item: dict[str, Any]) -> None:
+    mapper = SourceMapper(crop=(8, 16), scale=(1.0, 1.0), photometric=NO_NOISE)
+    plain = cv2.imread(cityscapes_item["file_name"])[..., ::-1]
+    seen = set()
+    for seed in range(8):
+        with seeded(seed):
+            item = mapper(cityscapes_item)
+        flipped = bool(item["sem_seg"][0, 0] == 0)
+        seen.add(flipped)
+        image = item["image"].permute(1, 2, 0).numpy()
+        assert np.array_equal(image, plain[:, ::-1] if flipped else plain)
+        car = slice(8, 16) if flipped else slice(0, 8)
+        assert (item["sem_seg"][:, car] == 13).all() and (item["instance_ids"][:, car] == 1).all()
+        assert int((item["sem_seg"] == 0).sum()) == int((item["instance_ids"] == 0).sum()) == 64
+    assert seen == {True, False}
+
+
+def test_source_mapper_keeps_the_instances_of_its_group(cityscapes_item: dict[str, Any]) -> None:
+    for thing_ids, expected in (((13,), {0, 1}), ((11, 12), {0})):
+        mapper = SourceMapper(crop=(8, 16), scale=(1.0, 1.0), photometric=NO_NOISE, thing_ids=thing_ids)
+        assert set(mapper(cityscapes_item)["instance_ids"].unique().tolist()) == expected
+
+
+def test_target_views_are_views_of_one_canvas(cityscapes_item: dict[str, Any]) -> None:
+    item = target_mapper()({"file_name": cityscapes_item["file_name"], "image_id": "a"})
+    assert item["domain"] == "target" and item["thetas"].shape == (3, 2, 3)
+    assert torch.equal(item["teacher_views"], item["student_views"])
+    # The first view is the whole canvas, maybe mirrored: a second flip by its own map gives the canvas.
+    canvas = render_image(item["teacher_views"][0], item["thetas"][0])
+    for view, theta in zip(item["teacher_views"], item["thetas"]):
+        assert torch.equal(render_image(canvas, theta), view)
+
+
+def test_noise_is_for_the_student_only(cityscapes_item: dict[str, Any]) -> None:
+    plain = {"file_name": cityscapes_item["file_name"], "image_id": "a"}
+    with seeded(1):
+        clean = target_mapper()(plain)
+    with seeded(1):
+        noisy = target_mapper(NOISE)(plain)
+    assert torch.equal(noisy["teacher_views"], clean["teacher_views"])
+    assert torch.equal(noisy["thetas"], clean["thetas"])
+    assert all(not torch.equal(s, t) for s, t in zip(noisy["student_views"], noisy["teacher_views"]))
+
+
+def test_target_mapper_needs_no_label_and_gives_none(cityscapes_item: dict[str, Any]) -> None:
+    for key in ("label_file_name", "instance_file_name"):
+        Path(cityscapes_item[key]).unlink()
+    item = target_mapper()(cityscapes_item)
+    assert not {"sem_seg", "instance_ids", "predicted_views"} & item.keys()
+
+
+def test_predicted_masks_follow_the_views(cityscapes_item: dict[str, Any], tmp_path: Path) -> None:
+    mask = np.arange(128, dtype=np.uint8).reshape(8, 16)
+    grey = np.repeat(mask[..., None], 3, axis=2)
+    assert cv2.imwrite(str(tmp_path / "mask.png"), mask) and cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    item = target_mapper(num_views=1)(
+        {"file_name": str(tmp_path / "grey.png"), "predicted_file_name": str(tmp_path / "mask.png")}
+    )
+    assert torch.equal(item["predicted_views"][0], item["teacher_views"][0, 0].long())
+
+
+def test_missing_predicted_mask_names_the_file(cityscapes_item: dict[str, Any]) -> None:
+    with pytest.raises(FileNotFoundError, match="gone.png"):
+        target_mapper()({"file_name": cityscapes_item["file_name"], "predicted_file_name": "gone.png"})
+
+
+@pytest.mark.parametrize("method", ["statistics", "fda"])
+def test_restyled_image_has_the_mean_colour_of_the_target(
+    method: str, cityscapes_item: dict[str, Any], tmp_path: Path
+) -> None:
+    target = np.full((8, 16, 3), (30, 60, 90), np.uint8)
+    assert cv2.imwrite(str(tmp_path / "target.png"), target[..., ::-1])
+    image = np.random.default_rng(0).integers(100, 140, (8, 16, 3), dtype=np.uint8)
+    restyled = RandomStyle(method, [str(tmp_path / "target.png")], probability=1.0, beta=0.0)(image)
+    np.testing.assert_allclose(restyled.mean(axis=(0, 1)), (30, 60, 90), atol=3)
+    assert np.array_equal(RandomStyle(method, ["unused"], probability=0.0, beta=0.0)(image), image)
+
+
+def test_unknown_style_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'none', 'statistics' or 'fda'"):
+        RandomStyle("cyclegan", [], 1.0, 0.0)
+
+
+def test_test_mapper_keeps_the_size(cityscapes_item: dict[str, Any]) -> None:
+    item = TestMapper()(cityscapes_item)
+    assert item["image"].shape == (3, 8, 16) and (item["height"], item["width"]) == (8, 16)
+    assert item["label_file_name"] == cityscapes_item["label_file_name"]

@@ -1,0 +1,90 @@
+"""Shapes, Detectron2's protocols and the arithmetic around the networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ptseg_d2.engine.recipe import load_config
+from ptseg_d2.modeling.embedding_net import shrink_labels
+from ptseg_d2.modeling.network import DenseNetwork
+from ptseg_d2.modeling.unet import pixel_positions
+
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def small(name: str, *overrides: str) -> CfgNode:
+    """A config of the repository with very narrow networks."""
+    narrow = [
+        *("MODEL.RESNETS.STEM_OUT_CHANNELS", "4", "MODEL.RESNETS.RES2_OUT_CHANNELS", "8"),
+        *("MODEL.RESNETS.DEPTH", "10", "MODEL.SEM_SEG_HEAD.CONVS_DIM", "8"),
+        *("MODEL.EMBEDDING.DECODER_CHANNELS", "[4, 8, 8, 8]", "MODEL.BFLOAT16", "False"),
+    ]
+    return load_config(CONFIGS / name, [*narrow, *overrides])
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "channels"), [("semantic_source.yaml", "sem_seg", 19), ("instance_source.yaml", "embeddings", 8)]
+)
+def test_evaluation_protocol(name: str, key: str, channels: int) -> None:
+    model = build_model(small(name)).eval()
+    image = torch.randint(0, 256, (3, 40, 72), dtype=torch.uint8)
+    with torch.no_grad():
+        outputs = model([{"image": image}, {"image": image, "height": 80, "width": 144}])
+        assert [tuple(o[key].shape) for o in outputs] == [(channels, 40, 72), (channels, 80, 144)]
+        assert torch.allclose(outputs[0][key], model.predict(image[None])[key][0])
+
+
+@pytest.mark.parametrize("name", ["semantic_source.yaml", "instance_source.yaml"])
+def test_every_parameter_is_trained(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(small(name)).train()
+    batch = [
+        {
+            "image": torch.randint(0, 256, (3, 32, 64), dtype=torch.uint8),
+            "sem_seg": torch.randint(0, 19, (32, 64)),
+            "instance_ids": torch.arange(64).expand(32, -1) // 16,
+        }
+        for _ in range(2)
+    ]
+    losses = model(batch)
+    assert all(name.startswith("loss_") for name in losses)
+    sum(losses.values()).backward()
+    # Batch normalisation directly after a bias-free convolution: every weight must receive a gradient.
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_padding_does_not_change_the_size_nor_leak() -> None:
+    """An image whose sides are no multiple of the stride gives maps of exactly its size."""
+    model = build_model(small("semantic_source.yaml")).eval()
+    assert isinstance(model, DenseNetwork)
+    with torch.no_grad():
+        assert model.predict_strided(torch.zeros(1, 3, 33, 50)).shape == (1, 19, 33, 50)
+        assert model.predict_strided(torch.zeros(1, 3, 32, 64)).shape == (1, 19, 8, 16)
+
+
+def test_wrong_depth_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"expected one of \[10, 18, 34\]"):
+        build_model(small("semantic_source.yaml", "MODEL.RESNETS.DEPTH", "50"))
+
+
+def test_decoder_widths_must_fit_the_features() -> None:
+    with pytest.raises(ValueError, match="5 U-Net features need 4 decoder widths"):
+        build_model(small("instance_source.yaml", "MODEL.EMBEDDING.DECODER_CHANNELS", "[4, 8]"))
+
+
+def test_pixel_positions_are_centres_in_image_heights() -> None:
+    positions = pixel_positions(torch.zeros(1, 5, 2, 4))[0]
+    assert positions[0].tolist() == [[0.25, 0.75, 1.25, 1.75]] * 2
+    assert positions[1].tolist() == [[0.25] * 4, [0.75] * 4]
+
+
+def test_shrunk_labels_are_those_at_the_centres() -> None:
+    labels = torch.arange(16).view(1, 4, 4)
+    assert shrink_labels(labels, (2, 2)).tolist() == [[[5, 7], [13, 15]]]
+    assert torch.equal(shrink_labels(labels, (4, 4)), labels)
