@@ -61,6 +61,8 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.INPUT.PREDICTED_MASKS = ""  # index.json of masks that an earlier stage predicted on DATASETS.TARGET
     cfg.INPUT.DRAW_THINGS = False  # importance sampling looks at the thing classes of this run only
 
+    cfg.DATALOADER.CACHE_MB = 0  # memory for decoded images per stream and loading process, in MiB
+
     cfg.SOLVER.SOURCE_PER_BATCH = 8  # labelled source images per step, over all processes
     cfg.SOLVER.TARGET_PER_BATCH = 2  # unlabelled target images per step, over all processes
     cfg.SOLVER.OPTIMIZER = "SGD"  # "SGD" or "AdamW"
@@ -94,7 +96,8 @@ def _add_self_training(cfg: CfgNode) -> None:
     st.EMA_INTERVAL = 100  # iterations between two updates of the teacher
     st.TARGET_WEIGHT = 5.0  # weight of the target loss after the ramp
     st.RAMP_ITERS = 0  # iterations over which the target weight grows linearly from 0
-    st.FREEZE_BN_STATS = True  # keep running statistics, still train the affine terms
+    # "frozen" (running statistics stay, affine terms are trained) or "target" (they follow the target images)
+    st.BN_STATS = "frozen"
     st.PRIOR_MOMENTUM = 0.99  # of the class prior chi
     st.THRESHOLD_UPPER = 0.75  # share of the peak confidence that a frequent class must reach (zeta)
     st.THRESHOLD_LOWER = 0.2  # lowest threshold

@@ -15,13 +15,13 @@ def test_scale_one_crop_of_full_size_is_the_image() -> None:
 
 
 def test_certain_flip_mirrors_image_and_labels_alike() -> None:
-    labels = np.arange(48).reshape(6, 8)
+    labels = np.arange(48, dtype=np.int16).reshape(6, 8)
     affine = random_crop_affine((6, 8), (6, 8), (1.0, 1.0), flip=1.0)
     assert np.array_equal(warp_labels(labels, affine, (6, 8)), labels[:, ::-1])
 
 
 def test_double_size_repeats_every_label_twice() -> None:
-    labels = np.array([[1, 2], [3, 4]])
+    labels = np.array([[1, 2], [3, 4]], np.int16)
     affine = random_crop_affine((2, 2), (4, 4), (2.0, 2.0), flip=0.0)
     expected = [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
     assert warp_labels(labels, affine, (4, 4)).tolist() == expected
@@ -29,7 +29,7 @@ def test_double_size_repeats_every_label_twice() -> None:
 
 def test_crop_beyond_the_image_is_void_and_shows_the_whole_image() -> None:
     np.random.seed(0)
-    labels = np.full((4, 4), 7)
+    labels = np.full((4, 4), 7, np.int16)
     for _ in range(20):
         affine = random_crop_affine((4, 4), (8, 8), (1.0, 1.0), flip=0.5)
         warped = warp_labels(labels, affine, (8, 8))
@@ -40,7 +40,7 @@ def test_crop_beyond_the_image_is_void_and_shows_the_whole_image() -> None:
 
 def test_instance_ids_outside_are_ignored() -> None:
     affine = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
-    assert warp_labels(np.ones((1, 2), int), affine, (1, 4), outside=-1).tolist() == [[-1, -1, 1, 1]]
+    assert warp_labels(np.ones((1, 2), np.int16), affine, (1, 4), outside=-1).tolist() == [[-1, -1, 1, 1]]
 
 
 def test_photometric_is_a_function_of_the_seed() -> None:

@@ -78,7 +78,6 @@ def test_cache_reads_once_and_forgets_the_oldest(tmp_path: Path) -> None:
     cache.read(entries[1])
     assert cache.read(entries[0]) is first
     cache.read(entries[2])  # image 1 was unused for longest
-    assert cache.num_bytes == cache.max_bytes
     for entry in entries:
         os.remove(entry["label_file_name"])
     assert cache.read(entries[0]) is first

@@ -86,7 +86,7 @@ def test_own_checkpoint_keeps_student_and_teacher_apart() -> None:
 
 
 def test_teacher_is_never_in_training_mode_and_frozen_statistics_stay() -> None:
-    model = build("semantic_selftrain.yaml", "MODEL.SELF_TRAINING.FREEZE_BN_STATS", "True").train()
+    model = build("semantic_selftrain.yaml", "MODEL.SELF_TRAINING.BN_STATS", "frozen").train()
     norms = [m for m in model.student.modules() if isinstance(m, nn.BatchNorm2d)]
     assert not model.teacher.training and norms and not any(m.training for m in norms)
     assert all(p.requires_grad for m in norms for p in m.parameters())

@@ -52,11 +52,11 @@ def warp_image(image: NDArray[np.uint8], affine: NDArray[np.float64], crop: tupl
 
 
 def warp_labels(
-    labels: NDArray[np.int64], affine: NDArray[np.float64], crop: tuple[int, int], outside: int = VOID
+    labels: NDArray[np.int16], affine: NDArray[np.float64], crop: tuple[int, int], outside: int = VOID
 ) -> NDArray[np.int64]:
-    """(H, W) ids -> crop, nearest; `outside` where the crop leaves the image. Ids must fit int16."""
+    """(H, W) int16 ids -> crop, nearest; `outside` where the crop leaves the image. OpenCV warps no wider integers."""
     warped = cv2.warpAffine(
-        labels.astype(np.int16), affine, crop[::-1], flags=cv2.INTER_NEAREST, borderValue=(outside,)
+        labels, affine, crop[::-1], flags=cv2.INTER_NEAREST, borderValue=(outside,)
     )
     return warped.astype(np.int64)
 

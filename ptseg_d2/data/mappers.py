@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
+from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.style import amplitude_swap, match_statistics
 from ptseg_d2.data.targets import check_size, read_image, read_labels
 from ptseg_d2.data.views import full_view, random_view, render_image, render_labels
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Decoded = tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.int16]]
 Restyle = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
@@ -34,6 +36,7 @@ class SourceMapper:
         photometric: Photometric,
         thing_ids: Sequence[int] | None = None,
         restyle: Restyle | None = None,
+        cache_bytes: int = 0,
     ) -> None:
         """
         Args:
@@ -42,31 +45,38 @@ class SourceMapper:
             photometric: colour augmentation.
             thing_ids: classes whose instances are kept, the others become unlabelled; None = all.
             restyle: gives some images the look of the target domain; None = off.
+            cache_bytes: memory for decoded images and labels, per process.
         """
         self.crop = crop
         self.scale = scale
         self.photometric = photometric
         self.thing_ids = thing_ids
         self.restyle = restyle
+        self.cache: MemoryCache[Decoded] = MemoryCache(cache_bytes, lambda arrays: sum(a.nbytes for a in arrays))
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
         """Read, restyle, crop, flip, jitter."""
-        image = read_image(dataset_dict["file_name"])
-        labels = read_labels(dataset_dict)
-        check_size(image, labels, dataset_dict["file_name"])
-        instance_ids = labels.instance_ids
+        image, sem_seg, instance_ids = self.cache.get(dataset_dict["file_name"], lambda: _decode(dataset_dict))
         if self.thing_ids is not None:
-            instance_ids = np.where(np.isin(labels.sem_seg, self.thing_ids), instance_ids, 0)
+            instance_ids = np.where(np.isin(sem_seg, self.thing_ids), instance_ids, 0).astype(np.int16)
         if self.restyle is not None:
             image = self.restyle(image)
         affine = random_crop_affine((image.shape[0], image.shape[1]), self.crop, self.scale, flip=0.5)
         return {
             "image": self.photometric(to_tensor(warp_image(image, affine, self.crop))),
-            "sem_seg": torch.from_numpy(warp_labels(labels.sem_seg, affine, self.crop)),
+            "sem_seg": torch.from_numpy(warp_labels(sem_seg, affine, self.crop)),
             "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.crop, outside=-1)),
             "domain": "source",
             **_where_from(dataset_dict, self.crop),
         }
+
+
+def _decode(dataset_dict: dict[str, Any]) -> Decoded:
+    """Image, classes and instance ids, the two label maps as int16, which `warp_labels` needs."""
+    image = read_image(dataset_dict["file_name"])
+    labels = read_labels(dataset_dict)
+    check_size(image, labels, dataset_dict["file_name"])
+    return image, labels.sem_seg.astype(np.int16), labels.instance_ids.astype(np.int16)
 
 
 class RandomStyle:
@@ -116,6 +126,7 @@ class TargetViewsMapper:
         zoom: tuple[float, float],
         flip: float,
         photometric: Photometric,
+        cache_bytes: int = 0,
     ) -> None:
         """
         Args:
@@ -125,6 +136,7 @@ class TargetViewsMapper:
             zoom: side of the other views relative to the canvas.
             flip: probability that a view is mirrored.
             photometric: noise of the student's views.
+            cache_bytes: memory for decoded images, per process.
         """
         self.crop = crop
         self.pre_scale = pre_scale
@@ -132,10 +144,12 @@ class TargetViewsMapper:
         self.zoom = zoom
         self.flip = flip
         self.photometric = photometric
+        self.cache: MemoryCache[NDArray[np.uint8]] = MemoryCache(cache_bytes, lambda image: image.nbytes)
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
         """Read, crop the canvas, render the views."""
-        image = read_image(dataset_dict["file_name"])
+        file_name = dataset_dict["file_name"]
+        image = self.cache.get(file_name, lambda: read_image(file_name))
         size = (image.shape[0], image.shape[1])
         cover = max(self.crop[0] / size[0], self.crop[1] / size[1])
         scale = (cover * self.pre_scale[0], cover * self.pre_scale[1])
@@ -156,7 +170,7 @@ class TargetViewsMapper:
                 raise FileNotFoundError(
                     f"{dataset_dict['predicted_file_name']} cannot be read: delete its folder and run again"
                 )
-            warped = torch.from_numpy(warp_labels(mask.astype(np.int64), affine, self.crop))
+            warped = torch.from_numpy(warp_labels(mask.astype(np.int16), affine, self.crop))
             item["predicted_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])
         return item
 

@@ -44,6 +44,7 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
         ),
         thing_ids=class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
         restyle=_restyle(cfg),
+        cache_bytes=cfg.DATALOADER.CACHE_MB * 2**20,
     )
     seed = max(cfg.SEED, 0)
     return StreamDataset(dicts, mapper, shuffled(len(dicts), seed), seed)
@@ -65,6 +66,7 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
             blur_probability=1.0,
             grey=cfg.INPUT.TARGET_GREY,
         ),
+        cache_bytes=cfg.DATALOADER.CACHE_MB * 2**20,
     )
     seed = max(cfg.SEED, 0)
     return StreamDataset(dicts, mapper, _draw_target(cfg, dicts, seed), seed + 1)

@@ -5,11 +5,11 @@ Shapes: H x W pixels. Class 255 = void, segment id 0 = void.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.categories import THING_IDS, TRAIN_TO_CITYSCAPES
 from ptseg_d2.data.targets import Labels, read_labels
 from ptseg_d2.panoptic_ids import encode
@@ -91,21 +91,13 @@ class GroundTruthCache:
     """
 
     def __init__(self, max_bytes: int = 256 * 2**20) -> None:
-        self.max_bytes = max_bytes
-        self.num_bytes = 0
-        self._entries: OrderedDict[tuple[Any, Any], GroundTruth] = OrderedDict()
+        self._cache: MemoryCache[GroundTruth] = MemoryCache(max_bytes, lambda entry: entry.num_bytes)
 
     def read(self, dataset_dict: Mapping[str, Any]) -> GroundTruth:
         """Ground truth of one entry of a labelled data set; errors as from `read_labels`."""
-        key = (dataset_dict["label_file_name"], dataset_dict.get("instance_file_name"))
-        if key in self._entries:
-            self._entries.move_to_end(key)
-            return self._entries[key]
-        labels = read_labels(dataset_dict)
-        entry = GroundTruth(labels.sem_seg.astype(np.uint8), *ground_truth_panoptic(labels))
-        self._entries[key] = entry
-        self.num_bytes += entry.num_bytes
-        while self.num_bytes > self.max_bytes:
-            _, oldest = self._entries.popitem(last=False)
-            self.num_bytes -= oldest.num_bytes
-        return entry
+
+        def load() -> GroundTruth:
+            labels = read_labels(dataset_dict)
+            return GroundTruth(labels.sem_seg.astype(np.uint8), *ground_truth_panoptic(labels))
+
+        return self._cache.get((dataset_dict["label_file_name"], dataset_dict.get("instance_file_name")), load)

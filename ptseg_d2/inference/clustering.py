@@ -6,7 +6,8 @@ not finite get -1 from `mean_shift_plus` and `agglomerative`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ptseg_d2.inference.modes import (
     blocks,
@@ -22,10 +23,27 @@ import torch
 from torch import Tensor
 
 _RIDGE_RATIO = 0.6
-"""Share of a mode's support at which a midpoint makes it a ridge; .5 and .7 are nearly as good."""
+"""Share of a mode's support at which a midpoint makes it a ridge; less loses recall, more loses precision."""
 
 _MIN_SUPPORT_SHARE = 0.25
 """Share of the smallest cluster that its mode must see; its borders lie outside the ball."""
+
+_MIN_SAMPLES = 4
+"""Where the sub-sample is sparse, that share is less than one sample: fewer than these are chance."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch's CPU threads out of hundreds of tiny operations.
+
+    Beside one other busy process (a data loader) two threads waiting for each other made them 20 times slower.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.no_grad()
@@ -62,8 +80,8 @@ def mean_shift_plus(
     """Batched mean-shift on a sub-sample, merging of near modes, and every point to its nearest mode.
 
     The kernel's radius is half way between bandwidth and merge distance: a narrower one finds modes that the
-    merging removes anyway and takes the border between two objects for a third (on simulated scenes the
-    precision at IoU .5 rises from 42 % to 88 %, with the test for ridges to 96 %). Time is linear in points.
+    merging removes anyway and takes the border between two objects for a third. On simulated scenes this and the
+    test for ridges raise the precision at IoU .5 from 42 % to 97 %, with no less recall. Time is linear in points.
 
     Args:
         points: (M, E) float.
@@ -83,7 +101,8 @@ def mean_shift_plus(
         samples = subsample(finite, num_samples, seed)
         radius = (bandwidth + merge_distance) / 2
         modes, support = shift(farthest_points(samples, num_seeds, radius), samples, radius, max_iterations)
-        enough = _MIN_SUPPORT_SHARE * min_size * len(samples) / len(finite)
+        enough = _MIN_SUPPORT_SHARE * min_size
+        enough = max(enough * len(samples) / len(finite), min(enough, _MIN_SAMPLES))
         support = torch.where(support >= min(enough, int(support.max())), support, 0)
         chosen = strongest_apart(modes, support, merge_distance)
         modes, support = modes[chosen], support[chosen]
@@ -135,14 +154,13 @@ def nearest_center(points: Tensor, centers: Tensor) -> Tensor:
 def _cluster_finite(points: Tensor, find_centers: Callable[[Tensor], Tensor], min_size: int) -> Tensor:
     """Labels of all points from the centres found among the finite ones."""
     labels = torch.full((len(points),), -1, dtype=torch.int64, device=points.device)
-    finite = points.isfinite().all(1)
-    data = points[finite].float()
-    if len(data) < max(1, min_size):
-        return labels
     # Half precision would round the squared norms; centring keeps them small for float32.
-    with torch.autocast(points.device.type, enabled=False):
-        data = data - data.mean(0)
-        labels[finite] = _dissolve_small(data, find_centers(data), min_size)
+    with one_thread(), torch.autocast(points.device.type, enabled=False):
+        finite = points.isfinite().all(1)
+        data = points[finite].float()
+        if len(data) >= max(1, min_size):
+            data = data - data.mean(0)
+            labels[finite] = _dissolve_small(data, find_centers(data), min_size)
     return labels
 
 
@@ -158,6 +176,8 @@ def _dissolve_small(points: Tensor, centers: Tensor, min_size: int) -> Tensor:
         (M,) int64, 0 = the largest cluster.
     """
     labels = nearest_center(points, centers)
+    if len(centers) == 0:
+        return labels
     counts = labels.bincount(minlength=len(centers))
     while counts.min() < min_size:
         smallest = int(counts.argmin())

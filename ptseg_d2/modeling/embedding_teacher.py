@@ -68,7 +68,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "student": EmbeddingUNet(cfg),
             "target_weight": instance.TARGET_WEIGHT,
             "ramp_iterations": cfg.MODEL.SELF_TRAINING.RAMP_ITERS,
-            "freeze_bn_stats": cfg.MODEL.SELF_TRAINING.FREEZE_BN_STATS,
+            "bn_stats": cfg.MODEL.SELF_TRAINING.BN_STATS,
             "evaluate": cfg.MODEL.SELF_TRAINING.EVALUATE,
             "thing_ids": class_ids(instance.GROUP) if instance.GROUP else THING_IDS,
             "min_mask_share": instance.MIN_MASK_AREA,
@@ -124,6 +124,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             radius=criterion.delta_var,
             num_anchors=self.num_anchors,
             threshold=self.stability,
+            sem_seg=sem_seg,
         )
         thing = torch.isin(sem_seg, torch.tensor(self.thing_ids, device=sem_seg.device))
         return torch.where(thing & (stable == 0), -1, stable)

@@ -8,6 +8,8 @@ optimiser step. Both, and every counter, live in the state dict, so that a kille
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ptseg_d2.modeling.ema import copy_, update_ema_
@@ -31,7 +33,7 @@ class MomentumTeacher(nn.Module):
         student: DenseNetwork,
         target_weight: float,
         ramp_iterations: int,
-        freeze_bn_stats: bool,
+        bn_stats: str,
         evaluate: str,
     ) -> None:
         """
@@ -39,18 +41,19 @@ class MomentumTeacher(nn.Module):
             student: the trained network; the teacher begins as its copy.
             target_weight: weight of the target loss after the ramp.
             ramp_iterations: training steps over which the weight grows linearly from 0; 0 = no ramp.
-            freeze_bn_stats: keep the student's running statistics, train its affine terms
-                (algorithms.md 1.8; `FrozenBatchNorm2d` would freeze both).
+            bn_stats: "frozen" keeps the student's running statistics and trains its affine terms (SAC,
+                algorithms.md 1.8; `FrozenBatchNorm2d` would freeze both). "target" normalises each domain
+                by its own batch and lets the running statistics follow the target images only.
             evaluate: "student" or "teacher", the one that predicts in evaluation mode.
         """
         super().__init__()
-        if evaluate not in ("student", "teacher"):
-            raise ValueError(f"MODEL.SELF_TRAINING.EVALUATE = {evaluate!r}; expected 'student' or 'teacher'")
+        _check_choice("MODEL.SELF_TRAINING.EVALUATE", evaluate, ("student", "teacher"))
+        _check_choice("MODEL.SELF_TRAINING.BN_STATS", bn_stats, ("frozen", "target"))
         self.student = student
         self.teacher = copy.deepcopy(student).requires_grad_(False)
         self.target_weight = target_weight
         self.ramp_iterations = ramp_iterations
-        self.freeze_bn_stats = freeze_bn_stats
+        self.bn_stats = bn_stats
         self.evaluate = evaluate
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
         self._register_load_state_dict_pre_hook(_spread_single_network)
@@ -64,10 +67,9 @@ class MomentumTeacher(nn.Module):
         """As `nn.Module.train`, but the teacher stays in evaluation mode, and so do frozen statistics."""
         super().train(mode)
         self.teacher.eval()
-        if self.freeze_bn_stats:
-            for module in self.student.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+        if self.bn_stats == "frozen":
+            for module in batch_norms(self.student):
+                module.eval()
         return self
 
     def update_teacher_(self, momentum: float) -> None:
@@ -92,7 +94,8 @@ class MomentumTeacher(nn.Module):
         target = [item for item in batched_inputs if item["domain"] == "target"]
         losses: dict[str, Tensor] = {}
         if source:
-            losses.update({f"{name}_source": loss for name, loss in self.student(source).items()})
+            with untracked_statistics(self.student):
+                losses.update({f"{name}_source": loss for name, loss in self.student(source).items()})
         if target:
             weight = self.current_target_weight()
             losses.update({name: weight * loss for name, loss in self.target_losses(target, source).items()})
@@ -108,6 +111,29 @@ class MomentumTeacher(nn.Module):
     def target_losses(self, target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Unweighted losses on the target images of a batch, keys `loss_*_target`."""
         raise NotImplementedError("MomentumTeacher is abstract: use its semantic or embedding sub-class")
+
+
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """All batch-norm layers inside a module."""
+    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+
+
+@contextmanager
+def untracked_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch-norm layers in training mode normalise by the batch but leave their running statistics alone."""
+    training = [layer for layer in batch_norms(module) if layer.training]
+    for layer in training:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in training:
+            layer.track_running_stats = True
+
+
+def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{key} = {value!r}; expected {' or '.join(map(repr, choices))}")
 
 
 def _spread_single_network(state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:

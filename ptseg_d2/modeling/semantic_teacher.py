@@ -68,7 +68,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
             "student": SemanticNetwork(cfg),
             "target_weight": options.TARGET_WEIGHT,
             "ramp_iterations": options.RAMP_ITERS,
-            "freeze_bn_stats": options.FREEZE_BN_STATS,
+            "bn_stats": options.BN_STATS,
             "evaluate": options.EVALUATE,
             "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "prior_momentum": options.PRIOR_MOMENTUM,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 NEAR = 0.8  # metres in front of the camera where polygons are clipped
 PIXEL_LIMIT = 30000.0  # OpenCV's fixed-point drawing wants 16-bit coordinates
+DOWN = np.array([1.0, -1.0])  # v points down
 
 
 @dataclass(frozen=True)
@@ -26,22 +28,27 @@ class Camera:
     elevation: float
     yaw: float
 
+    @cached_property
+    def _rotation(self) -> np.ndarray:
+        cos, sin = math.cos(self.yaw), math.sin(self.yaw)
+        return np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
+
+    @cached_property
+    def _position(self) -> np.ndarray:
+        return np.array([0.0, self.elevation, 0.0])
+
+    @cached_property
+    def _center(self) -> np.ndarray:
+        return np.array([0.5 * self.width, self.horizon])
+
     def to_view(self, points: np.ndarray) -> np.ndarray:
         """World points (..., 3) in the camera frame: right, up, forward."""
-        cos, sin = math.cos(self.yaw), math.sin(self.yaw)
-        view = np.empty(points.shape)
-        view[..., 0] = points[..., 0] * cos - points[..., 2] * sin
-        view[..., 1] = points[..., 1] - self.elevation
-        view[..., 2] = points[..., 0] * sin + points[..., 2] * cos
-        return view
+        return (points - self._position) @ self._rotation
 
     def to_pixels(self, view: np.ndarray) -> np.ndarray:
         """Camera-frame points (..., 3) in front of the camera -> int32 pixels (..., 2)."""
-        scale = self.focal / view[..., 2]
-        pixels = np.empty((*view.shape[:-1], 2))
-        pixels[..., 0] = 0.5 * self.width + scale * view[..., 0]
-        pixels[..., 1] = self.horizon - scale * view[..., 1]
-        return np.rint(pixels).astype(np.int32)
+        offset = view[..., :2] * (self.focal / view[..., 2:])
+        return np.rint(self._center + offset * DOWN).astype(np.int32)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """World points (..., 3), which must lie in front of the camera (see `sees`), -> int32 pixels (..., 2)."""

@@ -110,7 +110,7 @@ def draw_wall(stage: Stage, x: float, z0: float, z1: float, height: float) -> No
     stage.canvas.polygon(upright(stage, x, z0, z1, height - 0.2, height), tint(color, 1.2))
 
 
-def draw_fence(stage: Stage, x: float, z0: float, z1: float, height: float, color: Color) -> None:
+def draw_fence(stage: Stage, x: float, z0: float, z1: float, height: float) -> None:
     """Railing of posts and bars; what lies behind shines through, but its pixels are all fence."""
     canvas, rng = stage.canvas, stage.rng
     canvas.begin(FENCE, max(1.0, stage.camera.depth(x, 0.5 * (max(z0, 0.0) + z1))), plane=x)
@@ -118,6 +118,7 @@ def draw_fence(stage: Stage, x: float, z0: float, z1: float, height: float, colo
     if len(area) < 3:
         return
     canvas.relabel(area)
+    color = stage.color("fence")
     step = 0.18 + 0.1 * rng.random()
     bars = [(z, z + 0.08, 0.0, height) for z in np.arange(max(z0, 1.2), min(z1, 45.0), step).tolist()]
     canvas.polygons(upright_row(stage, x, bars), color)

@@ -31,6 +31,7 @@ SIGN_FACES = {
     "yield": SignFace(3, math.pi / 2, RED, (236, 190, 40), 0.32),
 }
 SIGN_KINDS = (*SIGN_FACES, "guide")
+STATIC_KINDS = ("bin", "bench", "box")
 
 
 def draw_tree(stage: Stage, x: float, z: float, height: float, crown: float) -> None:

@@ -14,9 +14,10 @@ from .canvas import VOID, Canvas
 from .frontage import draw_skyline
 from .ground import cast_shadows, draw_ground, draw_sky
 from .looks import LOOKS, Look
-from .shading import photograph, textured
+from .photograph import photograph
 from .stage import SUPERSAMPLING, Light, Stage, is_behind
 from .street import lay_ground, sample_street
+from .surfaces import paint_surfaces
 from .traffic import drive, park_cars, populate, ride
 
 MIN_INSTANCE_PIXELS = 8  # at 256 x 128; smaller visible remains of an instance become void
@@ -59,7 +60,7 @@ def render_scene(seed: int, look: str, size: tuple[int, int] = (256, 128)) -> Sc
     stage = _set_stage(np.random.default_rng([seed, LOOKS[look].index]), LOOKS[look], size)
     _draw(stage)
     canvas = stage.canvas
-    image = photograph(stage, textured(stage))
+    image = photograph(paint_surfaces(stage), stage.look, stage.rng)
     entity = canvas.pixels[::SUPERSAMPLING, ::SUPERSAMPLING, 3]
     sem_seg = np.array(canvas.classes, np.uint8)[entity]
     instances = np.array(canvas.instances, np.int32)[entity]

@@ -65,6 +65,9 @@ class Stage:
         return float(self.rng.uniform(low, high))
 
 
+Draw = Callable[[Stage], None]
+
+
 @dataclass(frozen=True)
 class Item:
     """Something that stands on the ground, drawn by `draw` once everything behind it is drawn.
@@ -76,7 +79,7 @@ class Item:
 
     box: tuple[float, float, float, float]
     height: float
-    draw: Callable[[Stage], None]
+    draw: Draw
 
 
 @dataclass(frozen=True)

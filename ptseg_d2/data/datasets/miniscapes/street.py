@@ -33,8 +33,8 @@ class Street:
     median: tuple[float, float] | None
     track: float | None
 
-    def is_clear(self, z0: float, z1: float) -> bool:
-        """Whether nothing may stand between z0 and z1 because the crossing street runs there."""
+    def is_crossed(self, z0: float, z1: float) -> bool:
+        """Whether the crossing street runs between z0 and z1, so that nothing may stand there."""
         return self.junction is not None and z1 > self.junction[0] and z0 < self.junction[1]
 
 
@@ -120,6 +120,6 @@ def _lay_lines(stage: Stage, ground: Ground, street: Street) -> None:
         step, length = (90.0, 90.0) if solid else (6.0, 3.0)
         z = 1.0
         while z < 90.0:
-            if solid or not street.is_clear(z - 4, z + length):
+            if solid or not street.is_crossed(z - 4, z + length):
                 ground.markings.append(Patch(ROAD, x - 0.07, x + 0.07, z, z + length))
             z += step

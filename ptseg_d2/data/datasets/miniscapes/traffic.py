@@ -15,11 +15,8 @@ from .vehicles import CAR_SHAPES, draw_bus, draw_car, draw_train, draw_truck
 def _car(stage: Stage, frame: Frame) -> Item:
     names = list(CAR_SHAPES)
     shape = names[int(stage.rng.choice(len(names), p=[0.35, 0.3, 0.22, 0.13]))]
-    return Item(
-        frame.box(1.8, CAR_SHAPES[shape].length),
-        1.4,
-        partial(draw_car, frame=frame, shape=shape, color=stage.color("car")),
-    )
+    draw = partial(draw_car, frame=frame, shape=shape, color=stage.color("car"))
+    return Item(frame.box(1.8, CAR_SHAPES[shape].length), 1.4, draw)
 
 
 def _bus(stage: Stage, frame: Frame) -> Item:
@@ -45,7 +42,7 @@ def park_cars(stage: Stage, street: Street) -> list[Item]:
         z, full = stage.between(3.0, 16.0), stage.between(0.5, 1.0)
         pitch = (4.9, 5.7) if style == "along" else (2.25, 2.7)
         while z < 50:
-            if stage.chance(full) and not street.is_clear(z - 4, z + 4):
+            if stage.chance(full) and not street.is_crossed(z - 4, z + 4):
                 if style == "along":
                     heading = (0.0 if side > 0 or stage.chance(0.3) else math.pi) + stage.rng.normal(0, 0.03)
                     frame = Frame(kerb - side * (1.05 + stage.rng.normal(0, 0.08)), z, heading)
@@ -85,7 +82,7 @@ def drive(stage: Stage, street: Street) -> list[Item]:
     return items
 
 
-def _cross_traffic(stage: Stage, junction: tuple) -> list[Item]:
+def _cross_traffic(stage: Stage, junction: tuple[float, float]) -> list[Item]:
     items = []
     for z, heading in ((junction[0] + 2.3, 0.5 * math.pi), (junction[1] - 2.3, -0.5 * math.pi)):
         x = stage.between(-22.0, -2.0)
@@ -116,9 +113,8 @@ def populate(stage: Stage, street: Street) -> list[Item]:
 def _two_wheeler(stage: Stage, frame: Frame, motor: bool, ridden: bool) -> list[Item]:
     if not stage.camera.sees(frame.x, frame.z, 1.0):
         return []
-    draw = partial(
-        draw_motorcycle if motor else draw_bicycle, frame=frame, color=stage.color("metal", 20), ridden=ridden
-    )
+    kind = draw_motorcycle if motor else draw_bicycle
+    draw = partial(kind, frame=frame, color=stage.color("metal", 20), ridden=ridden)
     return [Item(frame.box(0.4, 1.7), 1.6 if ridden else 0.9, draw)]
 
 
@@ -127,17 +123,25 @@ def ride(stage: Stage, street: Street) -> list[Item]:
     mix, items = stage.look.mix, []
     for motor, rate in ((False, mix["rider"]), (True, mix["motor_rider"])):
         for _ in range(int(stage.rng.poisson(rate))):
-            x, heading = (street.kerbs[1] - 2.9, 0.0) if stage.chance(0.6) else (street.kerbs[0] + 2.9, math.pi)
-            z = stage.between(7.0, 24.0)
-            if stage.chance(0.3):
-                x, heading = stage.between(-4.0, 4.0), stage.rng.choice([-1.0, 1.0]) * stage.between(1.0, 1.7)
-            for companion in range(1 if stage.chance(0.7) else 2):
-                items += _two_wheeler(
-                    stage, Frame(x + 0.7 * companion, z + 1.1 * companion, heading), motor, ridden=True
-                )
+            items += _riders(stage, street, motor)
     for motor, probability in ((True, mix["motorcycle"]), (False, mix["rack"])):
         if stage.chance(probability):
             items += _rack(stage, street, motor)
+    return items
+
+
+def _riders(stage: Stage, street: Street, motor: bool) -> list[Item]:
+    """One rider or two side by side, along a kerb or crossing the street."""
+    z = stage.between(7.0, 24.0)
+    if stage.chance(0.3):
+        x, heading = stage.between(-4.0, 4.0), stage.between(1.0, 1.7) * (1 if stage.chance(0.5) else -1)
+    elif stage.chance(0.6):
+        x, heading = street.kerbs[1] - 2.9, 0.0
+    else:
+        x, heading = street.kerbs[0] + 2.9, math.pi
+    items: list[Item] = []
+    for i in range(1 if stage.chance(0.7) else 2):
+        items += _two_wheeler(stage, Frame(x + 0.7 * i, z + 1.1 * i, heading), motor, ridden=True)
     return items
 
 
