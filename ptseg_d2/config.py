@@ -72,7 +72,10 @@ def _add_data(cfg: CfgNode) -> None:
 def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.BFLOAT16 = False  # run the networks under bfloat16 autocast where the device computes in it
     cfg.MODEL.SEM_SEG_HEAD.ASPP_DILATIONS = [6, 12, 18]  # dilations of the 3x3 branches
-    cfg.MODEL.SEM_SEG_HEAD.LOW_LEVEL_CHANNELS = 48  # width of the projected low-level feature (DeepLabv3+)
+    cfg.MODEL.SEM_SEG_HEAD.LOW_LEVEL_CHANNELS = [48]  # widths of the projected low-level features, fine to coarse
+    cfg.MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256]  # widths of the decoder at each of them
+    # source loss: weight of a class ~ (its share of the pixels)^-exponent, in [0, 1]; 0 = all alike
+    cfg.MODEL.SEM_SEG_HEAD.CLASS_BALANCE = 0.0
 
     cfg.MODEL.EMBEDDING = CfgNode()
     cfg.MODEL.EMBEDDING.IN_FEATURES = ["stem", "res2", "res3", "res4", "res5"]  # U-Net skips, fine to coarse

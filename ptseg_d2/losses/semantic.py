@@ -10,25 +10,55 @@ from torch import Tensor
 
 
 def upsample_logits(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Bilinear resizing (align_corners=False) of (N, C, h, w) logits to `size_hw`; float32 under autocast."""
+    """Bilinear resizing (align_corners=False) of (N, C, h, w) logits to `size_hw`; itself when it fits already."""
     if tuple(logits.shape[-2:]) == tuple(size_hw):
         return logits
     return F.interpolate(logits, size=size_hw, mode="bilinear", align_corners=False)
 
 
-def cross_entropy(logits: Tensor, sem_seg: Tensor) -> Tensor:
-    """Mean cross entropy over the labelled pixels.
+def cross_entropy(logits: Tensor, sem_seg: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Weighted mean cross entropy over the labelled pixels.
 
     Args:
         logits: (N, C, h, w) float, resized to the label size.
         sem_seg: (N, H, W) int64, train ids 0..C-1 or 255.
+        class_weights: (C,) float >= 0, weight of a pixel by its class; None = all alike.
 
     Returns:
         Scalar; 0 (tied to the graph) when no pixel is labelled, where PyTorch's own mean is NaN.
     """
     logits = upsample_logits(logits, (sem_seg.shape[-2], sem_seg.shape[-1]))
-    total = F.cross_entropy(logits, sem_seg, ignore_index=VOID, reduction="sum")
-    return total / (sem_seg != VOID).sum().clamp(min=1)
+    labelled = sem_seg != VOID
+    total = F.cross_entropy(logits, sem_seg, weight=class_weights, ignore_index=VOID, reduction="sum")
+    if class_weights is None:
+        return total / labelled.sum().clamp(min=1)
+    weight = class_weights[sem_seg[labelled]].sum()
+    return total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+
+
+def balanced_class_weights(class_shares: Tensor, exponent: float) -> Tensor:
+    """Weights proportional to share^-exponent whose mean over the pixels is 1.
+
+    Args:
+        class_shares: (C,) float, share of the labelled pixels in each class; a class with 0 counts as one with 1e-4.
+        exponent: 0 = all alike, 0.5 = inverse square root, 1 = all classes count the same.
+    """
+    shares = class_shares.clamp(min=1e-4)
+    weights = shares.pow(-exponent)
+    return weights / (shares * weights).sum() * shares.sum()
+
+
+def update_class_shares_(class_shares: Tensor, sem_seg: Tensor, momentum: float = 0.99) -> None:
+    """Move the running share of each class towards that of a batch, in place; nothing if no pixel is labelled.
+
+    Args:
+        class_shares: (C,) float.
+        sem_seg: (N, H, W) int64, train ids or 255.
+        momentum: weight of the old value, in [0, 1).
+    """
+    counts = torch.bincount(sem_seg[sem_seg != VOID], minlength=len(class_shares)).to(class_shares)
+    if counts.sum() > 0:
+        class_shares.lerp_(counts / counts.sum(), 1 - momentum)
 
 
 def focal_confidence_loss(

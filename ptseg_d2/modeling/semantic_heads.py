@@ -29,10 +29,11 @@ class ASPP(nn.Module):
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class DeepLabV3PlusDecoder(nn.Module):
-    """DeepLabv3+: ASPP on the coarse feature, joined with a projected low-level feature.
+    """DeepLabv3+: ASPP on the coarse feature, joined step by step with projected low-level features.
 
-    Unlike `DeepLabV3PlusHead` of Detectron2's DeepLab project it returns logits only: losses live in
-    `ptseg_d2.losses`, so that supervised and self-training share one network.
+    One low-level feature is the paper's decoder; a second, finer one keeps thin objects of small images. Unlike
+    `DeepLabV3PlusHead` of Detectron2's DeepLab project it returns logits only: losses live in `ptseg_d2.losses`, so
+    that supervised and self-training share one network.
     """
 
     @configurable
@@ -42,7 +43,8 @@ class DeepLabV3PlusDecoder(nn.Module):
         *,
         in_features: list[str],
         channels: int,
-        low_level_channels: int,
+        low_level_channels: list[int],
+        decoder_channels: list[int],
         num_classes: int,
         aspp_dilations: list[int],
         norm: str,
@@ -50,22 +52,29 @@ class DeepLabV3PlusDecoder(nn.Module):
         """
         Args:
             input_shape: channels of the backbone's features.
-            in_features: names of the low-level and the coarse feature, in this order.
-            channels: width of the ASPP and of the decoder.
-            low_level_channels: width of the projected low-level feature.
+            in_features: names of the low-level features, fine to coarse, and last the one for the ASPP.
+            channels: width of the ASPP.
+            low_level_channels: widths of the projected low-level features.
+            decoder_channels: widths of the decoder at each of them.
             num_classes: C.
             aspp_dilations: dilations of the 3x3 branches.
             norm: a normalisation name known to Detectron2's `get_norm`.
         """
         super().__init__()
-        self.low_level_name, self.coarse_name = in_features
-        low_level, coarse = (input_shape[name].channels or 0 for name in in_features)
-        self.aspp = ASPP(coarse, channels, aspp_dilations, norm)
-        self.low_level = _conv(low_level, low_level_channels, 1, norm)
-        self.fuse = nn.Sequential(
-            _conv(channels + low_level_channels, channels, 3, norm), _conv(channels, channels, 3, norm)
-        )
-        self.predictor = nn.Conv2d(channels, num_classes, 1)
+        *self.low_level_names, self.coarse_name = in_features
+        if not len(self.low_level_names) == len(low_level_channels) == len(decoder_channels):
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD: {len(self.low_level_names)} low-level features {self.low_level_names} need as many "
+                f"LOW_LEVEL_CHANNELS and DECODER_CHANNELS, got {low_level_channels} and {decoder_channels}"
+            )
+        self.aspp = ASPP(input_shape[self.coarse_name].channels or 0, channels, aspp_dilations, norm)
+        self.low_level = nn.ModuleList()
+        self.fuse = nn.ModuleList()
+        below = [*decoder_channels[1:], channels]
+        for name, projected, width, coarser in zip(self.low_level_names, low_level_channels, decoder_channels, below):
+            self.low_level.append(_conv(input_shape[name].channels or 0, projected, 1, norm))
+            self.fuse.append(nn.Sequential(_conv(coarser + projected, width, 3, norm), _conv(width, width, 3, norm)))
+        self.predictor = nn.Conv2d(decoder_channels[0], num_classes, 1)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
@@ -76,17 +85,20 @@ class DeepLabV3PlusDecoder(nn.Module):
             "in_features": head.IN_FEATURES,
             "channels": head.CONVS_DIM,
             "low_level_channels": head.LOW_LEVEL_CHANNELS,
+            "decoder_channels": head.DECODER_CHANNELS,
             "num_classes": head.NUM_CLASSES,
             "aspp_dilations": head.ASPP_DILATIONS,
             "norm": head.NORM,
         }
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Features by name -> logits (N, C, h, w) at the low-level feature's resolution."""
-        low_level = self.low_level(features[self.low_level_name])
-        coarse = self.aspp(features[self.coarse_name])
-        coarse = F.interpolate(coarse, size=low_level.shape[-2:], mode="bilinear", align_corners=False)
-        return self.predictor(self.fuse(torch.cat([coarse, low_level], dim=1)))
+        """Features by name -> logits (N, C, h, w) at the finest low-level feature's resolution."""
+        x = self.aspp(features[self.coarse_name])
+        for name, project, fuse in reversed(list(zip(self.low_level_names, self.low_level, self.fuse))):
+            low_level = project(features[name])
+            x = F.interpolate(x, size=low_level.shape[-2:], mode="bilinear", align_corners=False)
+            x = fuse(torch.cat([x, low_level], dim=1))
+        return self.predictor(x)
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, norm: str, dilation: int = 1) -> Conv2d:

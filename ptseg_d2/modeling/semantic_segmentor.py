@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ptseg_d2.losses.semantic import cross_entropy
+from ptseg_d2.losses.semantic import balanced_class_weights, cross_entropy, update_class_shares_
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
 
+import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_sem_seg_head
 from torch import Tensor
@@ -16,24 +17,38 @@ from torch import Tensor
 class SemanticNetwork(DenseNetwork):
     """Backbone and semantic head; logits under the key `sem_seg` (Detectron2 has a `SemanticSegmentor` already)."""
 
+    class_shares: Tensor
+
     @configurable
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, num_classes: int, class_balance: float, **options: Any) -> None:
         """
         Args:
+            num_classes: C.
+            class_balance: exponent of `balanced_class_weights`, from running class shares; 0 = off.
             options: those of `DenseNetwork` but for its output name.
         """
         super().__init__(output_name="sem_seg", **options)
+        self.class_balance = class_balance
+        self.register_buffer("class_shares", torch.full((num_classes,), 1 / num_classes))
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Backbone from MODEL.BACKBONE, head from MODEL.SEM_SEG_HEAD."""
         options = network_options(cfg)
-        return {**options, "head": build_sem_seg_head(cfg, options["backbone"].output_shape())}
+        return {
+            **options,
+            "head": build_sem_seg_head(cfg, options["backbone"].output_shape()),
+            "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+            "class_balance": cfg.MODEL.SEM_SEG_HEAD.CLASS_BALANCE,
+        }
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """Training: {"loss_sem_seg": scalar}. Else Detectron2's list of {"sem_seg": (C, height, width)}."""
         if not self.training:
             return self.output_per_image(batched_inputs)
-        logits = self.predict_strided(stack_images(batched_inputs))
         labels = stack_images(batched_inputs, "sem_seg").to(self.device)
-        return {"loss_sem_seg": cross_entropy(logits, labels)}
+        weights = None
+        if self.class_balance > 0:
+            update_class_shares_(self.class_shares, labels)
+            weights = balanced_class_weights(self.class_shares, self.class_balance)
+        return {"loss_sem_seg": cross_entropy(self.predict_strided(stack_images(batched_inputs)), labels, weights)}
