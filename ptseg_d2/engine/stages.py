@@ -13,7 +13,7 @@ from ptseg_d2.data.categories import class_ids
 from ptseg_d2.data.streams import target_stream
 from ptseg_d2.engine.masks import MASKS, predict_masks, predicted_share
 from ptseg_d2.engine.recipe import RecipeError, read_done, run_once
-from ptseg_d2.engine.trainer import Trainer
+from ptseg_d2.engine.trainer import Trainer, require_weights
 from ptseg_d2.modeling.network import DenseNetwork
 
 import torch
@@ -148,10 +148,7 @@ def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
         weights: checkpoint; default MODEL.WEIGHTS.
     """
     weights = cfg.MODEL.WEIGHTS if weights is None else weights
-    if weights and "://" not in weights and not os.path.isfile(weights):
-        raise FileNotFoundError(
-            f"weights {weights} not found; run the stage that makes them (RECIPE.NEEDS), or set MODEL.WEIGHTS"
-        )
+    require_weights(weights)
     model = build_model(cfg)
     DetectionCheckpointer(model).load(weights)
     return model.eval()

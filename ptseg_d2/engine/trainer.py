@@ -92,8 +92,22 @@ class Trainer(DefaultTrainer):
 
     def resume_or_load(self, resume: bool = True) -> None:
         """As Detectron2's, and the data go on where the checkpoint left them."""
+        if not (resume and self.checkpointer.has_checkpoint()):
+            require_weights(self.cfg.MODEL.WEIGHTS)
         super().resume_or_load(resume)
         self.data_loader.start_step = self.start_iter
+
+
+def require_weights(path: str) -> None:
+    """Raise a FileNotFoundError that says what to do when a checkpoint on this machine is missing.
+
+    Args:
+        path: MODEL.WEIGHTS; "" (random weights) and addresses like detectron2://... pass.
+    """
+    if path and "://" not in path and not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"weights {path} not found; run the stage that makes them (RECIPE.NEEDS), or set MODEL.WEIGHTS"
+        )
 
 
 def _with_total_batch(cfg: CfgNode) -> CfgNode:

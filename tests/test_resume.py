@@ -1,0 +1,58 @@
+"""A run that was killed and resumed is the run that was not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ptseg_d2.engine import stages
+from ptseg_d2.engine.recipe import load_recipe
+from ptseg_d2.engine.trainer import Trainer
+from tests.conftest import TINY
+
+import pytest
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+class Kill(HookBase):
+    """Stops the process' work in the middle of iteration 3, after the checkpoint of iteration 1."""
+
+    def after_step(self) -> None:
+        if self.trainer.iter == 3:
+            raise KeyboardInterrupt
+
+
+def stage_config(config: str, output: Path) -> CfgNode:
+    """The last stage of a config, alone: from random weights, without masks."""
+    overrides = ["RECIPE.INIT_FROM", "", "RECIPE.MASKS_FROM", "", "SOLVER.TARGET_PER_BATCH", "2"]
+    cfg = load_recipe(CONFIGS / config, [*TINY, "OUTPUT_DIR", str(output), *overrides, "SOLVER.MAX_ITER", "5"])[-1]
+    cfg.defrost()
+    cfg.RECIPE.STAGE = "alone"
+    cfg.MODEL.SELF_TRAINING.EMA_INTERVAL = 2
+    return cfg
+
+
+@pytest.mark.parametrize("config", ["semantic_selftrain.yaml", "instance_source.yaml"])
+def test_resumed_run_ends_with_the_same_weights(
+    config: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages.train(stage_config(config, tmp_path / "whole"), resume=False)
+
+    cfg = stage_config(config, tmp_path / "parts")
+    build_hooks = Trainer.build_hooks
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "build_hooks", lambda self: [*build_hooks(self), Kill()])
+        with pytest.raises(KeyboardInterrupt):
+            stages.train(cfg, resume=False)
+    torch.rand(7)  # whatever happened in between
+    stages.train(cfg, resume=True)
+
+    whole, parts = (
+        torch.load(path / cfg_name / "model_final.pth", weights_only=False)["model"]
+        for path, cfg_name in ((tmp_path / "whole", Path(cfg.OUTPUT_DIR).name), (tmp_path / "parts", Path(cfg.OUTPUT_DIR).name))
+    )
+    assert whole.keys() == parts.keys()
+    assert [name for name in whole if not torch.equal(torch.as_tensor(whole[name]), torch.as_tensor(parts[name]))] == []
