@@ -27,11 +27,12 @@ class Kill(HookBase):
 
 def stage_config(config: str, output: Path) -> CfgNode:
     """The last stage of a config, alone: from random weights, without masks."""
-    overrides = ["RECIPE.INIT_FROM", "", "RECIPE.MASKS_FROM", "", "SOLVER.TARGET_PER_BATCH", "2"]
-    cfg = load_recipe(CONFIGS / config, [*TINY, "OUTPUT_DIR", str(output), *overrides, "SOLVER.MAX_ITER", "5"])[-1]
+    overrides = ["RECIPE.INIT_FROM", "", "RECIPE.MASKS_FROM", "", "SOLVER.MAX_ITER", "5"]
+    cfg = load_recipe(CONFIGS / config, [*TINY, "OUTPUT_DIR", str(output), *overrides])[-1]
     cfg.defrost()
     cfg.RECIPE.STAGE = "alone"
     cfg.MODEL.SELF_TRAINING.EMA_INTERVAL = 2
+    cfg.MODEL.SELF_TRAINING.CLASS_MIX = True
     return cfg
 
 
@@ -50,9 +51,8 @@ def test_resumed_run_ends_with_the_same_weights(
     torch.rand(7)  # whatever happened in between
     stages.train(cfg, resume=True)
 
-    whole, parts = (
-        torch.load(path / cfg_name / "model_final.pth", weights_only=False)["model"]
-        for path, cfg_name in ((tmp_path / "whole", Path(cfg.OUTPUT_DIR).name), (tmp_path / "parts", Path(cfg.OUTPUT_DIR).name))
-    )
+    folder = Path(cfg.OUTPUT_DIR).name
+    whole = torch.load(tmp_path / "whole" / folder / "model_final.pth", weights_only=False)["model"]
+    parts = torch.load(tmp_path / "parts" / folder / "model_final.pth", weights_only=False)["model"]
     assert whole.keys() == parts.keys()
     assert [name for name in whole if not torch.equal(torch.as_tensor(whole[name]), torch.as_tensor(parts[name]))] == []

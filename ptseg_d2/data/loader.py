@@ -121,6 +121,7 @@ class JointLoader:
                 sampler=PositionSampler(self.start_step * size),
                 num_workers=self.num_workers,
                 collate_fn=trivial_batch_collator,
+                generator=torch.Generator(),  # else it draws from the global one, at another time after a resume
             )
             for dataset, size in self.streams
         ]

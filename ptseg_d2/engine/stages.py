@@ -40,6 +40,7 @@ def run_stage(cfg: CfgNode, resume: bool) -> None:
 
 def train(cfg: CfgNode, resume: bool) -> None:
     """Train one model, from its last checkpoint if `resume` is set and there is one."""
+    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume)

@@ -90,6 +90,15 @@ class Trainer(DefaultTrainer):
             TensorboardXWriter(folder),
         ]
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the model; Detectron2 0.6 forgets the optimiser."""
+        return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        super().load_state_dict(state_dict)
+        self._trainer.load_state_dict(state_dict["_trainer"])
+
     def resume_or_load(self, resume: bool = True) -> None:
         """As Detectron2's, and the data go on where the checkpoint left them."""
         if not (resume and self.checkpointer.has_checkpoint()):
