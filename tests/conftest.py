@@ -10,17 +10,6 @@ from ptseg_d2.data.datasets import miniscapes
 
 import pytest
 
-TINY = [
-    *("INPUT.CROP_SIZE", "(64, 128)", "SOLVER.MAX_ITER", "3", "SOLVER.CHECKPOINT_PERIOD", "2"),
-    *("SOLVER.SOURCE_PER_BATCH", "2", "SOLVER.WARMUP_ITERS", "1", "MODEL.RESNETS.DEPTH", "10"),
-    *("MODEL.RESNETS.STEM_OUT_CHANNELS", "4", "MODEL.RESNETS.RES2_OUT_CHANNELS", "8"),
-    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", "8", "MODEL.SEM_SEG_HEAD.LOW_LEVEL_CHANNELS", "[4, 4]"),
-    *("MODEL.SEM_SEG_HEAD.DECODER_CHANNELS", "[8, 8]", "MODEL.EMBEDDING.DECODER_CHANNELS", "[4, 8, 8, 8]"),
-    *("MODEL.BFLOAT16", "False", "RECIPE.NUM_PICTURES", "2"),
-    *("INSTANCE.GROUPS", "[['car'], ['person', 'rider']]"),
-]
-"""Overrides that make any small config run in seconds."""
-
 
 @pytest.fixture(scope="session")
 def drawn_world(tmp_path_factory: pytest.TempPathFactory) -> Path:

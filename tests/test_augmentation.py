@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
+
 import numpy as np
 import torch
-
-from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
 
 
 def test_scale_one_crop_of_full_size_is_the_image() -> None:

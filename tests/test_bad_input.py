@@ -6,19 +6,17 @@ import logging
 import shutil
 from pathlib import Path
 
-import train_net
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.engine import stages
 from ptseg_d2.engine.recipe import load_recipe
-from tests.conftest import TINY
 
 import cv2
 import numpy as np
 import pytest
+import train_net
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
-
-CONFIGS = Path(__file__).parents[1] / "configs"
+from tiny import CONFIGS, TINY
 
 
 def source_config(output: Path, config: str = "semantic_source.yaml", *overrides: str) -> CfgNode:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ptseg_d2.data.cache import MemoryCache
+
+import pytest
 
 
 def test_least_recently_used_value_is_forgotten() -> None:

@@ -8,17 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import demo
 import export_coco_panoptic
-import train_net
-from tests.conftest import TINY
-
-import cv2
 import pytest
+import train_net
 from detectron2.engine import default_argument_parser
 from panopticapi.evaluation import pq_compute
-
-CONFIGS = Path(__file__).parents[1] / "configs"
+from tiny import CONFIGS, TINY
 
 
 def run_recipe(config: str, output: Path, *flags: str) -> dict[str, Any]:
@@ -61,9 +58,7 @@ def test_results_hold_every_row(finished: tuple[Path, dict[str, Any]]) -> None:
 def test_panopticapi_reads_the_export_and_agrees(finished: tuple[Path, dict[str, Any]]) -> None:
     output, results = finished
     folder = output / "coco_panoptic"
-    official = pq_compute(
-        str(folder / "gt.json"), str(folder / "pred.json"), str(folder / "gt"), str(folder / "pred")
-    )
+    official = pq_compute(str(folder / "gt.json"), str(folder / "pred.json"), str(folder / "gt"), str(folder / "pred"))
     assert 100 * official["All"]["pq"] == pytest.approx(results["panoptic"]["selftrain"]["PQ"], abs=1e-9)
 
 

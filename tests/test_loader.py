@@ -6,12 +6,12 @@ import logging
 from itertools import islice
 from typing import Any
 
+from ptseg_d2.data.loader import JointLoader, PositionSampler, StreamDataset, by_importance, seeded, shuffled
+from ptseg_d2.data.targets import DataError
+
 import numpy as np
 import pytest
 import torch
-
-from ptseg_d2.data.loader import JointLoader, PositionSampler, StreamDataset, by_importance, seeded, shuffled
-from ptseg_d2.data.targets import DataError
 
 DICTS = [{"file_name": f"{i}.png", "number": i} for i in range(5)]
 

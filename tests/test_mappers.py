@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import pytest
-import torch
-
 from ptseg_d2.data.augmentation import Photometric
 from ptseg_d2.data.loader import seeded
 from ptseg_d2.data.mappers import RandomStyle, SourceMapper, TargetViewsMapper, TestMapper
 from ptseg_d2.data.views import render_image
+
+import cv2
+import numpy as np
+import pytest
+import torch
 
 NO_NOISE = Photometric(jitter=0, jitter_probability=0, blur=(0.1, 1), blur_probability=0)
 NOISE = Photometric(jitter=0.4, jitter_probability=1, blur=(1, 2), blur_probability=1)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-import torch
-from tests.test_networks import small
-
 from ptseg_d2.engine.hooks import EMAHook, RefreshTeacherHook
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
 
+import pytest
+import torch
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
+from tiny import small
 from torch import nn
 
+NO_MIX = ["MODEL.SELF_TRAINING.CLASS_MIX", "False"]
 BOTH = ["semantic_selftrain.yaml", "selftrain_icm.yaml"]
 
 
@@ -94,6 +94,21 @@ def test_teacher_is_never_in_training_mode_and_frozen_statistics_stay() -> None:
     with EventStorage():
         model(batch())
     assert all(torch.equal(m.running_mean, b) for m, b in zip(norms, before))  # type: ignore[arg-type]
+
+
+def test_target_statistics_follow_the_target_images_only() -> None:
+    source, target = batch()
+    seen = []
+    for images in ([source, target], [target]):
+        model = build("semantic_selftrain.yaml", "MODEL.SELF_TRAINING.BN_STATS", "target", *NO_MIX).train()
+        with EventStorage():
+            model(images)
+        seen.append({k: v for k, v in model.student.state_dict().items() if "running" in k})
+    assert seen[0].keys() == seen[1].keys() and seen[0]
+    fresh = build("semantic_selftrain.yaml").student.state_dict()
+    for key, value in seen[0].items():
+        assert torch.equal(value, seen[1][key]), key
+    assert any(not torch.equal(value, fresh[key]) for key, value in seen[0].items())
 
 
 def test_target_weight_ramp() -> None:

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe, read_done, run_once, settings
 from ptseg_d2.engine.stages import group_config, groups_of
 
+import pytest
 from detectron2.config import CfgNode
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -123,9 +122,7 @@ def test_other_settings_are_refused_and_named(stage: CfgNode) -> None:
 
 
 def test_moved_output_and_other_device_are_the_same_settings(stage: CfgNode, tmp_path: Path) -> None:
-    moved = load_recipe(
-        CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", "elsewhere", "DATALOADER.NUM_WORKERS", "2"]
-    )[0]
+    moved = load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", "elsewhere", "DATALOADER.NUM_WORKERS", "2"])[0]
     assert json.dumps(settings(moved)) == json.dumps(settings(stage))
 
 

@@ -7,14 +7,12 @@ from pathlib import Path
 from ptseg_d2.engine import stages
 from ptseg_d2.engine.recipe import load_recipe
 from ptseg_d2.engine.trainer import Trainer
-from tests.conftest import TINY
 
 import pytest
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
-
-CONFIGS = Path(__file__).parents[1] / "configs"
+from tiny import CONFIGS, TINY
 
 
 class Kill(HookBase):

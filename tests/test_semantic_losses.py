@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ptseg_d2.losses.semantic import cross_entropy, focal_confidence_loss
+from ptseg_d2.losses.semantic import (
+    balanced_class_weights,
+    cross_entropy,
+    focal_confidence_loss,
+    update_class_shares_,
+)
 
 import pytest
 import torch
@@ -87,3 +92,33 @@ def test_focal_loss_of_void_only_is_zero() -> None:
         torch.randn(1, 3, 2, 2), torch.full((1, 4, 4), 255), torch.ones(1, 4, 4), torch.zeros(3)
     )
     assert loss.item() == 0
+
+
+def test_weighted_cross_entropy_is_the_weighted_mean() -> None:
+    logits, labels = random_batch()
+    weights = tensor([1.0, 0.5, 4.0, 0.0], dtype=torch.float64)
+    losses = [(loss, float(weights[label])) for loss, label, _ in slow_pixel_losses(logits, labels)]
+    expected = sum(loss * weight for loss, weight in losses) / sum(weight for _, weight in losses)
+    assert cross_entropy(logits, labels, weights).item() == pytest.approx(expected)
+    assert cross_entropy(logits, torch.full_like(labels, 255), weights).item() == 0
+
+
+def test_balanced_weights_by_hand() -> None:
+    # shares 4 : 1, square root of the inverse 1 : 2, mean over the pixels .8 a + .2 * 2 a = 1.2 a = 1
+    assert balanced_class_weights(tensor([0.8, 0.2]), 0.5).tolist() == pytest.approx([1 / 1.2, 2 / 1.2])
+    assert balanced_class_weights(tensor([0.8, 0.2]), 0.0).tolist() == pytest.approx([1, 1])
+    assert balanced_class_weights(tensor([0.8, 0.2]), 1.0).tolist() == pytest.approx([0.625, 2.5])
+
+
+def test_class_that_never_occurs_has_a_finite_weight() -> None:
+    weights = balanced_class_weights(tensor([1.0, 0.0]), 0.5)
+    assert weights[1] / weights[0] == pytest.approx(100)  # counts as a share of 1e-4
+
+
+def test_class_shares_are_a_running_mean_over_labelled_pixels() -> None:
+    shares = tensor([0.5, 0.5])
+    update_class_shares_(shares, tensor([[[0, 0, 0, 1, 255, 255]]]), momentum=0.9)
+    assert shares.tolist() == pytest.approx([0.9 * 0.5 + 0.1 * 0.75, 0.9 * 0.5 + 0.1 * 0.25])
+    before = shares.clone()
+    update_class_shares_(shares, tensor([[[255]]]))
+    assert torch.equal(shares, before)

@@ -55,9 +55,7 @@ def warp_labels(
     labels: NDArray[np.int16], affine: NDArray[np.float64], crop: tuple[int, int], outside: int = VOID
 ) -> NDArray[np.int64]:
     """(H, W) int16 ids -> crop, nearest; `outside` where the crop leaves the image. OpenCV warps no wider integers."""
-    warped = cv2.warpAffine(
-        labels, affine, crop[::-1], flags=cv2.INTER_NEAREST, borderValue=(outside,)
-    )
+    warped = cv2.warpAffine(labels, affine, crop[::-1], flags=cv2.INTER_NEAREST, borderValue=(outside,))
     return warped.astype(np.int64)
 
 

@@ -64,8 +64,8 @@ class DeepLabV3PlusDecoder(nn.Module):
         *self.low_level_names, self.coarse_name = in_features
         if not len(self.low_level_names) == len(low_level_channels) == len(decoder_channels):
             raise ValueError(
-                f"MODEL.SEM_SEG_HEAD: {len(self.low_level_names)} low-level features {self.low_level_names} need as many "
-                f"LOW_LEVEL_CHANNELS and DECODER_CHANNELS, got {low_level_channels} and {decoder_channels}"
+                f"MODEL.SEM_SEG_HEAD: the low-level features {self.low_level_names} need as many LOW_LEVEL_CHANNELS "
+                f"and DECODER_CHANNELS, got {low_level_channels} and {decoder_channels}"
             )
         self.aspp = ASPP(input_shape[self.coarse_name].channels or 0, channels, aspp_dilations, norm)
         self.low_level = nn.ModuleList()
