@@ -83,6 +83,8 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.EMBEDDING.NORM = "BN"  # normalisation of the decoder, a name Detectron2 knows
     cfg.MODEL.EMBEDDING.DIM = 16  # E
     cfg.MODEL.EMBEDDING.COORDINATES = False  # give the last decoder layer the normalised pixel position
+    # start from embeddings that are this many units per image height times the position; 0 = from nothing
+    cfg.MODEL.EMBEDDING.POSITION_GAIN = 0.0
     cfg.MODEL.EMBEDDING.DELTA_VAR = 0.5  # radius around an instance centre without pull
     cfg.MODEL.EMBEDDING.DELTA_DIST = 1.5  # half of the distance beyond which centres stop pushing
     cfg.MODEL.EMBEDDING.PULL = 1.0  # weights of the loss terms

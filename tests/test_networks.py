@@ -72,3 +72,17 @@ def test_shrunk_labels_are_those_at_the_centres() -> None:
     labels = torch.arange(16).view(1, 4, 4)
     assert shrink_labels(labels, (2, 2)).tolist() == [[[5, 7], [13, 15]]]
     assert torch.equal(shrink_labels(labels, (4, 4)), labels)
+
+
+def test_embeddings_start_as_positions() -> None:
+    """With a gain, the first two dims differ between two pixels by gain * their distance in image heights."""
+    torch.manual_seed(0)
+    model = build_model(small("instance_source.yaml", "MODEL.EMBEDDING.POSITION_GAIN", "12.0")).eval()
+    assert isinstance(model, DenseNetwork)
+    with torch.no_grad():
+        embeddings = model.predict_strided(torch.full((1, 3, 64, 128), 127.0))[0]
+        model.head.predictor.weight[:, -2:] = 0  # type: ignore[index, operator, union-attr]
+        without = model.predict_strided(torch.full((1, 3, 64, 128), 127.0))[0]
+    position = pixel_positions(embeddings[None])[0]
+    torch.testing.assert_close(embeddings[:2] - without[:2], 12 * position, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(embeddings[2:], without[2:], atol=1e-4, rtol=1e-4)

@@ -39,6 +39,7 @@ class EmbeddingUNet(DenseNetwork):
             out_channels=embedding.DIM,
             norm=embedding.NORM,
             coordinates=embedding.COORDINATES,
+            position_gain=embedding.POSITION_GAIN,
         )
         criterion = EmbeddingLoss(
             delta_var=embedding.DELTA_VAR,

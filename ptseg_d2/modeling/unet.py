@@ -20,6 +20,7 @@ class UNetDecoder(nn.Module):
         out_channels: int,
         norm: str,
         coordinates: bool,
+        position_gain: float = 0.0,
     ) -> None:
         """
         Args:
@@ -29,6 +30,8 @@ class UNetDecoder(nn.Module):
             out_channels: E, channels of the result, which has the finest feature's resolution.
             norm: a normalisation name known to Detectron2's `get_norm`.
             coordinates: give the head the pixel position, so that equal-looking objects can differ.
+            position_gain: start with the first two embedding dims = gain * position (x, y), in embedding units per
+                image height; training then only has to bend them into objects. Needs `coordinates`.
         """
         super().__init__()
         if len(channels) != len(in_features) - 1:
@@ -47,6 +50,10 @@ class UNetDecoder(nn.Module):
         position_channels = 2 if coordinates else 0
         self.mix = _conv(channels[0] + position_channels, channels[0], norm)
         self.predictor = nn.Conv2d(channels[0] + position_channels, out_channels, 1)
+        if coordinates:
+            with torch.no_grad():
+                self.predictor.weight[:, -2:] = 0
+                self.predictor.weight[:2, -2:, 0, 0] = position_gain * torch.eye(2)
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Features by name -> (N, E, h, w) at the finest feature's resolution."""
