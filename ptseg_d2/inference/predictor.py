@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from ptseg_d2.inference.clustering import mean_shift_plus
 from ptseg_d2.inference.merging import connected_component_instances, merge_panoptic
 from ptseg_d2.inference.morphology import clean_instances
-from ptseg_d2.modeling.network import resize
 from ptseg_d2.pseudo_labels.instance import cluster_things, instance_scores
+from ptseg_d2.resizing import resize
 
 import torch
 from torch import Tensor, nn

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from ptseg_d2.data.categories import VOID
+from ptseg_d2.resizing import resize
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-
-def upsample_logits(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Bilinear resizing (align_corners=False) of (N, C, h, w) logits to `size_hw`; itself when it fits already."""
-    if tuple(logits.shape[-2:]) == tuple(size_hw):
-        return logits
-    return F.interpolate(logits, size=size_hw, mode="bilinear", align_corners=False)
 
 
 def cross_entropy(logits: Tensor, sem_seg: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -27,7 +21,7 @@ def cross_entropy(logits: Tensor, sem_seg: Tensor, class_weights: Tensor | None 
     Returns:
         Scalar; 0 (tied to the graph) when no pixel is labelled, where PyTorch's own mean is NaN.
     """
-    logits = upsample_logits(logits, (sem_seg.shape[-2], sem_seg.shape[-1]))
+    logits = resize(logits, sem_seg.shape[-2:])
     labelled = sem_seg != VOID
     total = F.cross_entropy(logits, sem_seg, weight=class_weights, ignore_index=VOID, reduction="sum")
     if class_weights is None:
@@ -76,7 +70,7 @@ def focal_confidence_loss(
         class_prior: (C,) float in [0, 1], the running class prior chi; no gradient flows into it.
         gamma: focal exponent (lambda in the paper), >= 0.
     """
-    logits = upsample_logits(logits, (pseudo_labels.shape[-2], pseudo_labels.shape[-1]))
+    logits = resize(logits, pseudo_labels.shape[-2:])
     weight = (1 - class_prior.detach()).pow(gamma).to(logits.dtype)
     pixel_loss = F.cross_entropy(logits, pseudo_labels, weight=weight, ignore_index=VOID, reduction="none")
     return torch.mean(pixel_loss * confidence.detach())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ptseg_d2.resizing import resize
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_backbone
@@ -113,13 +115,6 @@ def network_options(cfg: CfgNode) -> dict[str, Any]:
         "size_divisibility": max(divisibility, backbone.size_divisibility),
         "use_bfloat16": cfg.MODEL.BFLOAT16,
     }
-
-
-def resize(dense: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:
-    """Bilinear resize of (N, channels, h, w) to `size` (height, width); itself when it already fits."""
-    if tuple(dense.shape[-2:]) == tuple(size):
-        return dense
-    return F.interpolate(dense, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def stack_images(batched_inputs: list[dict[str, Any]], key: str = "image") -> Tensor:

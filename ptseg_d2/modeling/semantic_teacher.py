@@ -10,9 +10,10 @@ from typing import Any
 from ptseg_d2.data.mixing import choose_classes, paste
 from ptseg_d2.losses.semantic import focal_confidence_loss
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
-from ptseg_d2.modeling.network import resize, stack_images
+from ptseg_d2.modeling.network import stack_images
 from ptseg_d2.modeling.semantic_segmentor import SemanticNetwork
 from ptseg_d2.pseudo_labels.semantic import fuse_views, select_pseudo_labels, update_class_prior_
+from ptseg_d2.resizing import resize
 
 import torch
 from detectron2.config import CfgNode, configurable
