@@ -111,7 +111,7 @@ def test_predicted_masks_follow_the_views(cityscapes_item: dict[str, Any], tmp_p
 
 
 def test_missing_predicted_mask_names_the_file(cityscapes_item: dict[str, Any]) -> None:
-    with pytest.raises(FileNotFoundError, match="gone.png"):
+    with pytest.raises(ValueError, match="gone.png"):
         target_mapper()({"file_name": cityscapes_item["file_name"], "predicted_file_name": "gone.png"})
 
 

@@ -135,6 +135,24 @@ def test_groups_of_icm_are_single_classes_with_their_own_folders() -> None:
     assert group_config(cfg, []).OUTPUT_DIR == "out/instance_selftrain/all"
 
 
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_warm_up_ends_before_the_training(path: Path) -> None:
+    for cfg in load_recipe(path):
+        if not cfg.RECIPE.STAGE.endswith("_adapted"):
+            assert cfg.SOLVER.WARMUP_ITERS <= cfg.SOLVER.MAX_ITER // 4
+
+
+def test_stage_built_on_an_older_run_is_refused(tmp_path: Path) -> None:
+    source, adapted = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path)])
+    run_once(source, lambda cfg: None)
+    run_once(adapted, lambda cfg: None)
+    run_once(adapted, lambda cfg: None)
+    (tmp_path / "semantic_source" / "done.json").unlink()
+    run_once(source, lambda cfg: None)
+    with pytest.raises(RecipeError, match="built on an earlier run of semantic_source"):
+        run_once(adapted, lambda cfg: None)
+
+
 def test_a_class_belongs_to_one_group() -> None:
     cfg = load_config(CONFIGS / "selftrain_icm.yaml", ["INSTANCE.GROUPS", "[['car'], ['car', 'bus']]"])
     with pytest.raises(RecipeError, match="names 'car' twice"):

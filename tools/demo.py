@@ -62,10 +62,13 @@ def main(args: argparse.Namespace) -> None:
         raise RecipeError(f"{args.config_file} trains one branch only: a panoptic result needs both")
     model = rows.panoptic(names[-1])
     metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
+    stems = [Path(file).stem for file in files]
     for file in tqdm(files, unit="image"):
         image = read_image(file)
         ids, segments = model([{"image": to_tensor(image)}])[0]["panoptic_seg"]
-        save_png(Path(args.output) / f"{Path(file).stem}.png", draw_panoptic(image, ids, segments, metadata))
+        stem = Path(file).stem
+        name = stem if stems.count(stem) == 1 else f"{Path(file).parent.name}_{stem}"
+        save_png(Path(args.output) / f"{name}.png", draw_panoptic(image, ids, segments, metadata))
 
 
 if __name__ == "__main__":

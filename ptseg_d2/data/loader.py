@@ -64,7 +64,7 @@ class StreamDataset(Dataset):
             try:
                 with seeded(int(rng.integers(2**31))):
                     return self.mapper(item)
-            except (DataError, FileNotFoundError) as error:
+            except (DataError, OSError) as error:
                 self._report(item["file_name"], error)
                 index = int(rng.integers(len(self.dataset_dicts)))
         raise DataError(

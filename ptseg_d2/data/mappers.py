@@ -167,8 +167,10 @@ class TargetViewsMapper:
         if "predicted_file_name" in dataset_dict:
             mask = cv2.imread(dataset_dict["predicted_file_name"], cv2.IMREAD_UNCHANGED)
             if mask is None:
-                raise FileNotFoundError(
-                    f"{dataset_dict['predicted_file_name']} cannot be read: delete its folder and run again"
+                # Not a DataError: a missing mask is no bad image, which would be skipped.
+                raise ValueError(
+                    f"{dataset_dict['predicted_file_name']} cannot be read: delete the folder of the stage that "
+                    "predicted it and run again"
                 )
             warped = torch.from_numpy(warp_labels(mask.astype(np.int16), affine, self.crop))
             item["predicted_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])

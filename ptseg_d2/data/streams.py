@@ -19,13 +19,18 @@ from torch.utils.data import DataLoader, Dataset
 
 
 def build_streams(cfg: CfgNode) -> list[tuple[Dataset, int]]:
-    """Source and target streams with their images per step; a stream of 0 images is not opened."""
+    """Source and target streams with their images per step; a stream that is not used is not opened."""
     streams: list[tuple[Dataset, int]] = []
     if cfg.SOLVER.SOURCE_PER_BATCH > 0:
         streams.append((source_stream(cfg), cfg.SOLVER.SOURCE_PER_BATCH))
-    if cfg.SOLVER.TARGET_PER_BATCH > 0:
+    if cfg.SOLVER.TARGET_PER_BATCH > 0 and uses_target(cfg):
         streams.append((target_stream(cfg), cfg.SOLVER.TARGET_PER_BATCH))
     return streams
+
+
+def uses_target(cfg: CfgNode) -> bool:
+    """Whether the meta-architecture learns from target images."""
+    return cfg.MODEL.META_ARCHITECTURE.endswith("MomentumTeacher")
 
 
 def source_stream(cfg: CfgNode) -> StreamDataset:
@@ -78,12 +83,16 @@ def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
     if not cfg.INPUT.PREDICTED_MASKS:
         return dicts
     index = Path(cfg.INPUT.PREDICTED_MASKS)
-    predicted = json.loads(index.read_text(encoding="utf-8"))["images"]
+    if not index.exists():
+        raise FileNotFoundError(f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM)")
+    content = json.loads(index.read_text(encoding="utf-8"))
+    predicted = content["images"]
+    dicts = [item for item in dicts if item["image_id"] not in content.get("skipped", [])]
     missing = [item["file_name"] for item in dicts if item["image_id"] not in predicted]
     if missing:
-        raise KeyError(
+        raise ValueError(
             f"{cfg.INPUT.PREDICTED_MASKS} has no mask of {missing[0]} and {len(missing) - 1} others: it was made "
-            "for other DATASETS.TARGET. Delete its folder and run again."
+            "for other DATASETS.TARGET. Delete the folder of that stage and run again."
         )
     joined = []
     for item in dicts:
@@ -130,7 +139,8 @@ def _draw_target(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> Draw:
 
 
 def _restyle(cfg: CfgNode) -> RandomStyle | None:
-    if cfg.INPUT.SOURCE_STYLE == "none":
+    # A network trained on the source alone must not see the target, whatever an override says.
+    if cfg.INPUT.SOURCE_STYLE == "none" or not uses_target(cfg):
         return None
     files = [item["file_name"] for item in load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")]
     return RandomStyle(cfg.INPUT.SOURCE_STYLE, files, cfg.INPUT.STYLE_PROBABILITY, cfg.INPUT.FDA_BETA)

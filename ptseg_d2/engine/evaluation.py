@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -64,6 +65,9 @@ class Rows:
         networks = [
             (class_ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else THING_IDS, trained_network(c)) for c in configs
         ]
+        rest = tuple(sorted(set(THING_IDS) - {i for ids, _ in networks for i in ids}))
+        if rest:  # classes of no group keep the network that the groups started from
+            networks.append((rest, trained_network(self.stages[cfg.RECIPE.INIT_FROM])))
         return EmbeddingFinder(
             networks,
             self.options,
@@ -132,14 +136,17 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         "datasets": {key.lower(): list(cfg.DATASETS[key]) for key in ("SOURCE", "TARGET", "TEST")},
         "seconds": stage_seconds(stages),
     }
-    results = update_results(path, header)
+    results: dict[str, Any] = {}
+    if comm.is_main_process():
+        set_aside_other_results(Path(path), header)
+        results = update_results(path, header)
     dataset_name = cfg.DATASETS.TEST[0]
     ground_truth = GroundTruthCache()
     exported = rows.panoptic_rows()[-1:]
     for model, sections in rows.evaluations():
         logger.info("Evaluating %s on %s", sections, dataset_name)
         evaluators: list[DatasetEvaluator] = [PanopticEvaluator(dataset_name, ground_truth=ground_truth)]
-        if exported == [sections.get("panoptic")]:
+        if exported == [sections.get("panoptic")] and comm.get_world_size() == 1:
             evaluators.append(CocoExport(os.path.join(cfg.OUTPUT_DIR, "coco_panoptic"), ground_truth))
         loader = build_test_loader(cfg, dataset_name)
         scores = inference_on_dataset(model, loader, DatasetEvaluators(evaluators))
@@ -150,6 +157,15 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         draw_pictures(rows, cfg)
         logger.info("%s:\n%s", path, format_table(results))
     return results
+
+
+def set_aside_other_results(path: Path, header: dict[str, Any]) -> None:
+    """Keep the rows of another config, seed or data set as results.previous.json, so that rows never mix."""
+    if not path.exists():
+        return
+    old = json.loads(path.read_text(encoding="utf-8"))
+    if any(old.get(key) != header[key] for key in ("config", "seed", "datasets")):
+        os.replace(path, path.with_name("results.previous.json"))
 
 
 def stage_seconds(stages: list[CfgNode]) -> dict[str, float]:

@@ -99,7 +99,7 @@ class ProgressBar(EventWriter):
             self._bar = tqdm(
                 desc=self.description,
                 total=self.max_iter,
-                initial=storage.start_iter if hasattr(storage, "start_iter") else 0,
+                initial=storage.iter,
                 mininterval=1 if sys.stderr.isatty() else 30,
                 unit="it",
                 dynamic_ncols=True,

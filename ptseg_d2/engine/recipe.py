@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,19 @@ STAGES = (
 )
 """Every stage a recipe can have, in the order in which results are reported."""
 
-WHERE_IT_RUNS = ("OUTPUT_DIR", "VERSION", "MODEL.DEVICE", "DATALOADER.NUM_WORKERS", "RECIPE.NEEDS")
-"""Keys that may differ between two visits to a finished stage."""
+NOT_PART_OF_A_STAGE = (
+    "OUTPUT_DIR",
+    "VERSION",
+    "MODEL.DEVICE",
+    "DATALOADER.NUM_WORKERS",
+    "DATALOADER.CACHE_MB",
+    "DATASETS.TEST",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "RECIPE.NEEDS",
+    "RECIPE.NUM_PICTURES",
+    "RECIPE.SUPERVISED_ROW",
+)
+"""Keys that may differ between two visits to a stage: they do not change what it learns."""
 
 
 class RecipeError(RuntimeError):
@@ -56,7 +68,7 @@ def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
     try:
         cfg.merge_from_file(str(config_file))
         cfg.merge_from_list(list(overrides))
-    except (KeyError, AssertionError, ValueError) as error:
+    except (KeyError, AssertionError, ValueError, yaml.YAMLError) as error:
         raise RecipeError(f"{config_file} {' '.join(overrides)}: {error}") from error
     if cfg.RECIPE.STAGE not in ("", *STAGES):
         raise RecipeError(
@@ -105,12 +117,13 @@ def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> 
         work: does the stage; what it returns is kept in `done.json`.
 
     Raises:
-        RecipeError: the stage was finished with other settings.
+        RecipeError: the stage was finished with other settings, or on stages that were made again since.
     """
     done = Path(cfg.OUTPUT_DIR) / "done.json"
     name = Path(cfg.OUTPUT_DIR).name
+    upstream = built_on(cfg)
     if done.exists():
-        _check_same_settings(cfg, done)
+        _check_done(cfg, done, upstream)
         logger.info("%s is finished, see %s", name, done.parent)
         return
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
@@ -119,7 +132,9 @@ def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> 
     facts = work(cfg) or {}
     comm.synchronize()
     if comm.is_main_process():
-        facts = {**facts, "seconds": time.perf_counter() - start, "settings": settings(cfg)}
+        seconds = time.perf_counter() - start
+        identity = {"id": uuid.uuid4().hex, "built_on": upstream, "settings": settings(cfg)}
+        facts = {**facts, "seconds": seconds, **identity}
         write_atomically(done, json.dumps(facts, indent=1))
     comm.synchronize()
 
@@ -152,7 +167,7 @@ def settings(cfg: CfgNode) -> dict[str, Any]:
         for key, value in node.items():
             if isinstance(value, dict):
                 walk(value, f"{prefix}{key}.")
-            elif f"{prefix}{key}" not in WHERE_IT_RUNS:
+            elif f"{prefix}{key}" not in NOT_PART_OF_A_STAGE:
                 flat[f"{prefix}{key}"] = value
 
     walk(yaml.safe_load(cfg.dump()), "")
@@ -162,13 +177,44 @@ def settings(cfg: CfgNode) -> dict[str, Any]:
     return flat
 
 
-def _check_same_settings(cfg: CfgNode, done: Path) -> None:
-    old = json.loads(done.read_text(encoding="utf-8"))["settings"]
+def built_on(cfg: CfgNode) -> dict[str, str]:
+    """The finished stages whose weights or masks a stage starts from: folder name -> identity of that run."""
+    folders = []
+    if cfg.MODEL.WEIGHTS:
+        folders.append(Path(cfg.MODEL.WEIGHTS).parent)
+    if cfg.INPUT.PREDICTED_MASKS:
+        folders.append(Path(cfg.INPUT.PREDICTED_MASKS).parent.parent)
+    return {folder.name: read_done(folder).get("id", "") for folder in folders if (folder / "done.json").exists()}
+
+
+def check_same_settings(cfg: CfgNode, record: Path, prefixes: tuple[str, ...] = ("",)) -> None:
+    """Compare a stage's config with the "settings" in one of its JSON files.
+
+    Args:
+        cfg: config of the stage.
+        record: `done.json` or `started.json`.
+        prefixes: only keys that begin with one of these are compared.
+
+    Raises:
+        RecipeError: names the differing keys with both values.
+    """
+    old = json.loads(record.read_text(encoding="utf-8"))["settings"]
     new = settings(cfg)
-    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    changed = [key for key in sorted({*old, *new}) if key.startswith(prefixes) and old.get(key) != new.get(key)]
     if changed:
         shown = "; ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed[:4])
         raise RecipeError(
-            f"{done.parent} was made with other settings ({shown}). "
+            f"{record.parent} was made with other settings ({shown}). "
             "Choose another OUTPUT_DIR, or delete that folder to make it again."
+        )
+
+
+def _check_done(cfg: CfgNode, done: Path, upstream: dict[str, str]) -> None:
+    check_same_settings(cfg, done)
+    then = read_done(done.parent).get("built_on", upstream)
+    stale = [stage for stage in upstream if then.get(stage) != upstream[stage]]
+    if stale:
+        raise RecipeError(
+            f"{done.parent} was built on an earlier run of {stale[0]}, which was made again since. "
+            f"Delete {done.parent} to make it again as well."
         )

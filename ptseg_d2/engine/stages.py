@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 from ptseg_d2.data.categories import class_ids
 from ptseg_d2.data.streams import target_stream
 from ptseg_d2.engine.masks import MASKS, predict_masks, predicted_share
-from ptseg_d2.engine.recipe import RecipeError, read_done, run_once
+from ptseg_d2.engine.recipe import RecipeError, check_same_settings, read_done, run_once, settings, write_atomically
 from ptseg_d2.engine.trainer import Trainer, require_weights
 from ptseg_d2.modeling.network import DenseNetwork
 
@@ -20,11 +21,17 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
+from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from fvcore.nn.precise_bn import update_bn_stats
 from torch import nn
 
 logger = logging.getLogger(__name__)
+
+ARCHITECTURE = tuple(
+    f"MODEL.{name}" for name in ("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "EMBEDDING")
+)
+"""Keys that decide which weights a checkpoint holds."""
 
 
 def run_stage(cfg: CfgNode, resume: bool) -> None:
@@ -40,13 +47,27 @@ def run_stage(cfg: CfgNode, resume: bool) -> None:
 
 def train(cfg: CfgNode, resume: bool) -> None:
     """Train one model, from its last checkpoint if `resume` is set and there is one."""
-    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    _begin(cfg, resume)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume)
     trainer.train()
     if cfg.RECIPE.STAGE == "semantic_selftrain":
         predict_masks(cfg, trainer.model)
+
+
+def _begin(cfg: CfgNode, resume: bool) -> None:
+    """Note the settings of a run, so that `--resume` never continues a run with other ones."""
+    folder = Path(cfg.OUTPUT_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = folder / "started.json"
+    if resume and started.exists():
+        check_same_settings(cfg, started)
+    if comm.is_main_process():
+        if not resume:
+            (folder / "last_checkpoint").unlink(missing_ok=True)
+        write_atomically(started, json.dumps({"settings": settings(cfg)}, indent=1))
+    comm.synchronize()
 
 
 def adapt_batch_norm(cfg: CfgNode) -> None:
@@ -158,4 +179,5 @@ def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
 def trained_network(cfg: CfgNode) -> nn.Module:
     """The final model of a finished stage."""
     read_done(cfg.OUTPUT_DIR)
+    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", ARCHITECTURE)
     return load_network(cfg, os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))

@@ -31,7 +31,15 @@ class Trainer(DefaultTrainer):
         """
         Args:
             cfg: config of one stage.
+
+        Raises:
+            ValueError: the warm-up is as long as the training.
         """
+        if cfg.SOLVER.WARMUP_ITERS >= cfg.SOLVER.MAX_ITER:
+            raise ValueError(
+                f"SOLVER.WARMUP_ITERS = {cfg.SOLVER.WARMUP_ITERS} must be below SOLVER.MAX_ITER = "
+                f"{cfg.SOLVER.MAX_ITER}: the learning rate would never leave its warm-up"
+            )
         super().__init__(_with_total_batch(cfg))
 
     @classmethod

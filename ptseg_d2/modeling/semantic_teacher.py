@@ -107,7 +107,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
         for item in target:
             group = probabilities[start : start + len(item["teacher_views"])]
             start += len(group)
-            refined = fuse_views(group, item["thetas"].to(self.device), _valid(item, group))
+            refined = fuse_views(group, item["thetas"].to(self.device))
             chosen, confidence = select_pseudo_labels(
                 resize(refined, size),
                 self.class_prior,
@@ -130,10 +130,3 @@ class SemanticMomentumTeacher(MomentumTeacher):
         images = paste(masks, source_images[order], images)
         labels = paste(masks, source_labels[order], labels)
         return images, labels, paste(masks, torch.ones_like(confidence), confidence)
-
-
-def _valid(item: dict[str, Any], probabilities: Tensor) -> Tensor | None:
-    """Padding mask (V, 1, h, w) of one image's views at the head's resolution, None without padding."""
-    if item.get("valid") is None:
-        return None
-    return resize(item["valid"].to(probabilities), probabilities.shape[-2:])
