@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from pathlib import Path
 
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.engine import stages
-from ptseg_d2.engine.recipe import load_recipe
+from ptseg_d2.engine.recipe import RecipeError, load_recipe
 
 import cv2
 import numpy as np
@@ -129,3 +130,37 @@ def test_target_labels_are_never_needed(world: Path, tmp_path: Path, caplog: pyt
         stages.train(cfg, resume=False)
     assert [r.getMessage() for r in caplog.records if r.name == "ptseg_d2.data.loader"] == []
     assert (Path(cfg.OUTPUT_DIR) / "model_final.pth").exists()
+
+
+def test_one_bad_target_image_is_named_and_the_recipe_goes_on(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From the predicted masks, which leave it out, to the self-training on them."""
+    bad = first(world, "cityscapes/leftImg8bit/train/*/*.png")
+    truncate(bad)
+    with caplog.at_level(logging.WARNING):
+        for cfg in load_recipe(CONFIGS / "semantic_selftrain.yaml", [*TINY, "OUTPUT_DIR", str(tmp_path / "out")]):
+            stages.run_stage(cfg, resume=False)
+    warnings = [r.getMessage() for r in caplog.records if r.name in ("ptseg_d2.data.loader", "ptseg_d2.engine.masks")]
+    assert warnings and all(bad.name in warning and "truncated" in warning for warning in warnings)
+    index = json.loads((tmp_path / "out" / "semantic_adapted" / "target_masks" / "index.json").read_text())
+    assert len(index["images"]) == 5 and len(index["skipped"]) == 1
+    assert (tmp_path / "out" / "semantic_selftrain" / "done.json").exists()
+
+
+def test_style_override_never_shows_the_target_to_the_source_stage(world: Path, tmp_path: Path) -> None:
+    shutil.rmtree(world / "cityscapes" / "leftImg8bit" / "train")
+    cfg = source_config(tmp_path / "out", "semantic_source.yaml", "INPUT.SOURCE_STYLE", "statistics")
+    stages.train(cfg, resume=False)
+    assert (Path(cfg.OUTPUT_DIR) / "model_final.pth").exists()
+
+
+def test_resume_with_other_settings_is_refused(world: Path, tmp_path: Path) -> None:
+    stages.train(source_config(tmp_path / "out"), resume=False)
+    with pytest.raises(RecipeError, match="SOLVER.MAX_ITER was 3, is 5"):
+        stages.train(source_config(tmp_path / "out", "semantic_source.yaml", "SOLVER.MAX_ITER", "5"), resume=True)
+
+
+def test_warm_up_as_long_as_the_training_is_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="WARMUP_ITERS = 3 must be below SOLVER.MAX_ITER = 3"):
+        stages.train(source_config(tmp_path / "out", "semantic_source.yaml", "SOLVER.WARMUP_ITERS", "3"), False)
