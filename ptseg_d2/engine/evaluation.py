@@ -212,7 +212,7 @@ class CocoExport(DatasetEvaluator):
 
 @torch.no_grad()
 def draw_pictures(rows: Rows, cfg: CfgNode) -> None:
-    """OUTPUT_DIR/pictures/*.png: input, truth and every panoptic row side by side, evenly spread test images."""
+    """OUTPUT_DIR/pictures/*.png: input, truth and every panoptic row, two abreast, for evenly spread test images."""
     dataset_name = cfg.DATASETS.TEST[0]
     metadata = MetadataCatalog.get(dataset_name)
     dicts = DatasetCatalog.get(dataset_name)
@@ -230,4 +230,4 @@ def draw_pictures(rows: Rows, cfg: CfgNode) -> None:
         results.update({row: model([item])[0]["panoptic_seg"] for row, model in models.items()})
         panels = [draw_panoptic(image, *result, metadata) for result in results.values()]
         name = item["image_id"].replace("/", "_")
-        save_png(folder / f"{name}.png", side_by_side([image, *panels], ["input", *results]))
+        save_png(folder / f"{name}.png", side_by_side([image, *panels], ["input", *results], columns=2))
