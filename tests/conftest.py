@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import ptseg_d2  # noqa: F401
 from ptseg_d2.data.datasets import miniscapes
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def captured_logs() -> None:
+    """`tools/train_net.py` keeps our messages from the root logger, where pytest listens; a test undoes that."""
+    logging.getLogger("ptseg_d2").propagate = True
 
 
 @pytest.fixture(scope="session")

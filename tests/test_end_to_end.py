@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_results_hold_every_row(finished: tuple[Path, dict[str, Any]]) -> None:
         assert {"PQ", "SQ", "RQ", "PQ_plus", "PQ_th", "PQ_st", "PQ16", "per_class"} <= row.keys()
     for row in results["instance"].values():
         assert {"AP", "AP50", "precision50", "recall50", "per_class"} <= row.keys()
+
+
+def test_the_table_is_in_the_log(finished: tuple[Path, dict[str, Any]]) -> None:
+    output, results = finished
+    log = (output / "log.txt").read_text()
+    table = [re.split(r"\s*\|\s*", line.strip("| ")) for line in log.splitlines() if line.startswith("| selftrain")]
+    assert table and table[0][:2] == ["selftrain", f"{results['panoptic']['selftrain']['PQ']:.1f}"]
+    assert "Stage semantic_source begins" in log
 
 
 def test_panopticapi_reads_the_export_and_agrees(finished: tuple[Path, dict[str, Any]]) -> None:

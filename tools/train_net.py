@@ -21,6 +21,8 @@ from ptseg_d2.engine.trainer import check_meta_architecture
 
 import torch
 from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
 USER_ERRORS = (DataError, FileNotFoundError, RecipeError, ValueError)
 """Errors whose message says it all: shown without a traceback (set PTSEG_TRACEBACK=1 to see it)."""
@@ -33,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
     for stage in stages:
         check_meta_architecture(stage)
     default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="ptseg_d2")
     if not args.eval_only:
         for stage in stages:
             run_stage(stage, args.resume)
