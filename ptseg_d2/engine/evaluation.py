@@ -48,6 +48,7 @@ class Rows:
         self.options = panoptic_options(cfg)
         self.supervised = cfg.RECIPE.SUPERVISED_ROW
         self._semantic: dict[str, nn.Module] = {}
+        self._finders: dict[str, EmbeddingFinder] = {}
 
     def semantic(self, stage: str) -> nn.Module:
         """The trained semantic network of a stage."""
@@ -57,13 +58,14 @@ class Rows:
 
     def finder(self, stage: str) -> EmbeddingFinder:
         """The trained instance network(s) of a stage."""
-        cfg = self.stages[stage]
-        if stage == "instance_selftrain":
-            configs = [group_config(cfg, group) for group in groups_of(cfg)]
-        else:
-            configs = [cfg]
+        if stage not in self._finders:
+            self._finders[stage] = self._load_finder(self.stages[stage])
+        return self._finders[stage]
+
+    def _load_finder(self, cfg: CfgNode) -> EmbeddingFinder:
         networks = [
-            (class_ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else THING_IDS, trained_network(c)) for c in configs
+            (class_ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else THING_IDS, trained_network(c))
+            for c in run_configs(cfg)
         ]
         rest = tuple(sorted(set(THING_IDS) - {i for ids, _ in networks for i in ids}))
         if rest:  # classes of no group keep the network that the groups started from
@@ -168,13 +170,18 @@ def set_aside_other_results(path: Path, header: dict[str, Any]) -> None:
         os.replace(path, path.with_name("results.previous.json"))
 
 
+def run_configs(cfg: CfgNode) -> list[CfgNode]:
+    """The runs of a stage: one, or one per group of classes."""
+    if cfg.RECIPE.STAGE != "instance_selftrain":
+        return [cfg]
+    return [group_config(cfg, group) for group in groups_of(cfg)]
+
+
 def stage_seconds(stages: list[CfgNode]) -> dict[str, float]:
     """Wall-clock seconds of every finished stage; groups are added up."""
     seconds = {}
     for cfg in stages:
-        stage = cfg.RECIPE.STAGE
-        configs = [group_config(cfg, g) for g in groups_of(cfg)] if stage == "instance_selftrain" else [cfg]
-        seconds[stage] = round(sum(read_done(c.OUTPUT_DIR)["seconds"] for c in configs), 1)
+        seconds[cfg.RECIPE.STAGE] = round(sum(read_done(c.OUTPUT_DIR)["seconds"] for c in run_configs(cfg)), 1)
     return seconds
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ptseg_d2.resizing import resize
+
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
@@ -96,7 +98,7 @@ class DeepLabV3PlusDecoder(nn.Module):
         x = self.aspp(features[self.coarse_name])
         for name, project, fuse in reversed(list(zip(self.low_level_names, self.low_level, self.fuse))):
             low_level = project(features[name])
-            x = F.interpolate(x, size=low_level.shape[-2:], mode="bilinear", align_corners=False)
+            x = resize(x, low_level.shape[-2:])
             x = fuse(torch.cat([x, low_level], dim=1))
         return self.predictor(x)
 
