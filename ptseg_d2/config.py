@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from detectron2.config import CfgNode, get_cfg
+from detectron2.projects.deeplab import add_deeplab_config
 
 
 def add_ptseg_config(cfg: CfgNode) -> None:
-    """Add ptseg_d2's keys and their defaults to a Detectron2 config, in place."""
+    """Add ptseg_d2's keys and their defaults to a Detectron2 config, in place; those of its DeepLab project too."""
+    add_deeplab_config(cfg)
     _add_recipe(cfg)
     _add_data(cfg)
     _add_model(cfg)
@@ -39,17 +41,46 @@ def _add_recipe(cfg: CfgNode) -> None:
 def _add_data(cfg: CfgNode) -> None:
     cfg.DATASETS.SOURCE = ()  # labelled data sets; several are concatenated
     cfg.DATASETS.TARGET = ()  # unlabelled data sets; no label of them is ever opened
+    # keep only the listed images of labelled sets: (data set, text file with one image id per line) pairs
+    cfg.DATASETS.LISTS = []
 
+    _add_source_input(cfg)
+    _add_target_input(cfg)
+
+    cfg.DATALOADER.CACHE_MB = 0  # memory for decoded images per stream and loading process, in MiB
+
+    cfg.SOLVER.SOURCE_PER_BATCH = 8  # labelled source images per step, over all processes
+    cfg.SOLVER.TARGET_PER_BATCH = 2  # unlabelled target images per step, over all processes
+    cfg.SOLVER.OPTIMIZER = "SGD"  # "SGD" or "AdamW"
+    cfg.SOLVER.HEAD_LR_FACTOR = 1.0  # learning-rate factor of everything but the backbone
+
+
+def _add_source_input(cfg: CfgNode) -> None:
     cfg.INPUT.CROP_SIZE = (128, 256)  # training crop (height, width) in pixels
     cfg.INPUT.SOURCE_SCALE = (0.5, 2.0)  # range of the random size factor of source images
+    cfg.INPUT.SOURCE_FLIP = 0.5  # probability of mirroring a source image
     cfg.INPUT.SOURCE_JITTER = 0.5  # strength of brightness/contrast/saturation jitter, in [0, 1]; 0 = off
-    cfg.INPUT.SOURCE_BLUR = (0.1, 1.5)  # range of the Gaussian sigma in pixels, applied to half of the images
+    cfg.INPUT.SOURCE_JITTER_PROBABILITY = 0.8  # share of the source images with colour jitter
+    cfg.INPUT.SOURCE_GAMMA = 0.5  # gamma is drawn from exp(U[-x, x]); 0 = off
+    cfg.INPUT.SOURCE_GAMMA_PROBABILITY = 1.0  # share of the source images with another gamma
+    cfg.INPUT.SOURCE_BLUR = (0.1, 1.5)  # range of the Gaussian sigma in pixels
+    cfg.INPUT.SOURCE_BLUR_PROBABILITY = 0.5  # share of the source images that are blurred
     cfg.INPUT.SOURCE_NOISE = 0.0  # largest standard deviation of Gaussian pixel noise, in grey levels (0-255)
-    # restyle source images by a random target image, used by the self-training stages only:
+    # restyle source images by a random target image, used by the stages that may see the target only:
     # "none", "statistics" (Lab mean and deviation) or "fda" (low-frequency amplitudes)
     cfg.INPUT.SOURCE_STYLE = "none"
     cfg.INPUT.STYLE_PROBABILITY = 0.5  # share of the source images that are restyled, in [0, 1]
     cfg.INPUT.FDA_BETA = 0.01  # half-width of the swapped amplitude window, relative to the shorter side
+    # rare-class sampling (DAFormer): a class is drawn with softmax((1 - share) / T), then an image with it; 0 = off
+    cfg.INPUT.RARE_CLASS_TEMPERATURE = 0.0
+    # share of an image that a class must cover to be drawn for it (DAFormer: 3000 px of GTA5's 1914x1052)
+    cfg.INPUT.RARE_CLASS_MIN_AREA = 0.0015
+    # the crop is drawn again until this share of it shows the class, at most RARE_CLASS_CROPS times
+    cfg.INPUT.RARE_CLASS_MIN_SHARE = 0.005
+    cfg.INPUT.RARE_CLASS_CROPS = 10
+
+
+def _add_target_input(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_PRE_SCALE = (1.0, 1.1)  # size factor of the canvas that all views of an image share (SAC)
     cfg.INPUT.TARGET_VIEWS = 4  # views per target image, the first is the whole canvas (SAC)
     cfg.INPUT.TARGET_ZOOM = (0.5, 1.0)  # side of the other views relative to the canvas
@@ -61,12 +92,12 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.INPUT.PREDICTED_MASKS = ""  # index.json of masks that an earlier stage predicted on DATASETS.TARGET
     cfg.INPUT.DRAW_THINGS = False  # importance sampling looks at the thing classes of this run only
 
-    cfg.DATALOADER.CACHE_MB = 0  # memory for decoded images per stream and loading process, in MiB
-
-    cfg.SOLVER.SOURCE_PER_BATCH = 8  # labelled source images per step, over all processes
-    cfg.SOLVER.TARGET_PER_BATCH = 2  # unlabelled target images per step, over all processes
-    cfg.SOLVER.OPTIMIZER = "SGD"  # "SGD" or "AdamW"
-    cfg.SOLVER.HEAD_LR_FACTOR = 1.0  # learning-rate factor of everything but the backbone
+    # ClassMix images get colour jitter of this strength with probability .8 and blur with the given one (DACS .25, .5)
+    cfg.INPUT.MIX_JITTER = 0.0
+    cfg.INPUT.MIX_BLUR_PROBABILITY = 0.0
+    # masked image consistency (MIC): share of the blocks that are hidden from the student, in [0, 1); 0 = off
+    cfg.INPUT.MASK_RATIO = 0.0
+    cfg.INPUT.MASK_BLOCK = 0.125  # side of a block, as a share of the crop's height (64 px at 512)
 
 
 def _add_model(cfg: CfgNode) -> None:
@@ -76,6 +107,11 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256]  # widths of the decoder at each of them
     # source loss: weight of a class ~ (its share of the pixels)^-exponent, in [0, 1]; 0 = all alike
     cfg.MODEL.SEM_SEG_HEAD.CLASS_BALANCE = 0.0
+    cfg.MODEL.SEM_SEG_HEAD.AUXILIARY_WEIGHT = 1.0  # weight of the losses on auxiliary outputs (BiSeNet)
+
+    cfg.MODEL.BISENET = CfgNode()
+    cfg.MODEL.BISENET.CONTEXT_BACKBONE = "build_resnet_backbone"  # registered builder of the context path
+    cfg.MODEL.BISENET.SPATIAL_CHANNELS = [64, 128, 256]  # widths of the spatial path's three convolutions
 
     cfg.MODEL.EMBEDDING = CfgNode()
     cfg.MODEL.EMBEDDING.IN_FEATURES = ["stem", "res2", "res3", "res4", "res5"]  # U-Net skips, fine to coarse
@@ -99,10 +135,15 @@ def _add_self_training(cfg: CfgNode) -> None:
     st = cfg.MODEL.SELF_TRAINING = CfgNode()
     st.EMA_DECAY = 0.99  # weight of the old teacher at each update, in [0, 1)
     st.EMA_INTERVAL = 100  # iterations between two updates of the teacher
+    st.EMA_WARMUP = False  # the decay begins at 0 and grows as 1 - 1/(t + 1) up to EMA_DECAY (DACS)
     st.TARGET_WEIGHT = 5.0  # weight of the target loss after the ramp
-    st.RAMP_ITERS = 0  # iterations over which the target weight grows linearly from 0
+    st.RAMP_ITERS = 1000  # iterations over which the target weight grows linearly from 0; 0 = no ramp
     # "frozen" (running statistics stay, affine terms are trained) or "target" (they follow the target images)
     st.BN_STATS = "frozen"
+    # what the student learns on target images: "class_thresholds" (SAC), "confidence_share" (DACS), "predicted" (the
+    # masks of INPUT.PREDICTED_MASKS as they are) or "none" (only the entropy, if ENTROPY_WEIGHT > 0)
+    st.PSEUDO_LABELS = "class_thresholds"
+    st.CONFIDENCE_FLOOR = 0.968  # "confidence_share": the loss weight is the share of pixels at least this sure
     st.PRIOR_MOMENTUM = 0.99  # of the class prior chi
     st.THRESHOLD_UPPER = 0.75  # share of the peak confidence that a frequent class must reach (zeta)
     st.THRESHOLD_LOWER = 0.2  # lowest threshold
@@ -111,6 +152,9 @@ def _add_self_training(cfg: CfgNode) -> None:
     st.IMPORTANCE_SAMPLING = True  # draw target images by predicted class content
     st.UNIFORM_PRIOR = 0.25  # share of uniform sampling in it
     st.CLASS_MIX = False  # paste half of a source image's classes on the student's views (DACS)
+    st.MASKED_WEIGHT = 1.0  # weight of the loss on masked views relative to that on the others, see INPUT.MASK_RATIO
+    st.ENTROPY_WEIGHT = 0.0  # weight of the student's entropy on target images (FDA .005); 0 = off
+    st.ENTROPY_POWER = 2.0  # eta of the Charbonnier penalty on it
     st.EVALUATE = "student"  # which network predicts: "student" or "teacher"
 
 
