@@ -23,7 +23,7 @@ demo: venv
 lint: venv
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy ptseg_d2 tools datasets tests
+	$(RUN) -m mypy ptseg_d2 tools datasets benchmarks tests
 
 test: lint
 	$(RUN) -m pytest -q

@@ -8,6 +8,7 @@ from ptseg_d2.data.views import View, full_view, random_view, warp_to_canvas, wa
 from ptseg_d2.pseudo_labels.semantic import (
     class_thresholds,
     fuse_views,
+    select_by_share,
     select_pseudo_labels,
     update_class_prior_,
 )
@@ -82,11 +83,11 @@ def test_class_prior_copies_first_then_averages() -> None:
     chi = torch.full((3,), 1e-3)
     first = tensor([1.0, 0.0, 0.0])[None, :, None, None].expand(2, 3, 2, 2)
     second = tensor([0.6, 0.4, 0.0])[None, :, None, None].expand(2, 3, 2, 2)
-    update_class_prior_(chi, first)
+    update_class_prior_(chi, first.mean(dim=(0, 2, 3)))
     assert chi.tolist() == pytest.approx([1.0, 1e-3, 1e-3])
-    update_class_prior_(chi, second)
+    update_class_prior_(chi, second.mean(dim=(0, 2, 3)))
     assert chi.tolist() == pytest.approx([0.99 * 1.0 + 0.01 * 0.6, 0.4, 1e-3])
-    update_class_prior_(chi, first)
+    update_class_prior_(chi, first.mean(dim=(0, 2, 3)))
     assert chi.tolist() == pytest.approx([0.99 * 0.996 + 0.01, 0.99 * 0.4, 1e-3])
 
 
@@ -137,3 +138,10 @@ def test_arguments_stay_unchanged_and_nothing_has_a_gradient() -> None:
     _, confidence = select_pseudo_labels(refined, chi)
     assert not refined.requires_grad and not confidence.requires_grad
     assert torch.equal(before[0], probabilities) and torch.equal(before[1], chi)
+
+
+def test_share_of_confident_pixels_by_hand() -> None:
+    refined = tensor([[[[0.97, 0.4, 0.5, 0.03]], [[0.03, 0.6, 0.5, 0.97]]]])
+    labels, weight = select_by_share(refined, floor=0.968)
+    assert labels.tolist() == [[[0, 1, 0, 1]]]
+    assert weight.tolist() == [[[0.5, 0.5, 0.5, 0.5]]]

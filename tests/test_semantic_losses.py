@@ -6,6 +6,7 @@ import math
 
 from ptseg_d2.losses.semantic import (
     balanced_class_weights,
+    charbonnier_entropy,
     cross_entropy,
     focal_confidence_loss,
     update_class_shares_,
@@ -122,3 +123,10 @@ def test_class_shares_are_a_running_mean_over_labelled_pixels() -> None:
     before = shares.clone()
     update_class_shares_(shares, tensor([[[255]]]))
     assert torch.equal(shares, before)
+
+
+def test_charbonnier_entropy_by_hand() -> None:
+    """One pixel knows nothing (H = 1), one is sure (H = 0); two classes."""
+    logits = tensor([[[[0.0, 50.0]], [[0.0, -50.0]]]])
+    assert charbonnier_entropy(logits, power=2.0).item() == pytest.approx((1 + 1e-8) ** 2 / 2)
+    assert charbonnier_entropy(logits, power=0.5).item() == pytest.approx(0.5, abs=1e-4)

@@ -24,21 +24,24 @@ def unwrap(model: nn.Module) -> nn.Module:
 class EMAHook(HookBase):
     """teacher <- EMA of the student every `interval` iterations, after the optimiser step."""
 
-    def __init__(self, model: MomentumTeacher, momentum: float, interval: int = 1) -> None:
+    def __init__(self, model: MomentumTeacher, momentum: float, interval: int = 1, warm_up: bool = False) -> None:
         """
         Args:
             model: holds student and teacher.
             momentum: weight of the old teacher, in [0, 1).
             interval: iterations between updates; counted from the start of the run, so that a resume keeps it.
+            warm_up: the t-th update uses at most 1 - 1/t, so that the first one copies the student (DACS).
         """
         self.model = model
         self.momentum = momentum
         self.interval = interval
+        self.warm_up = warm_up
 
     def after_step(self) -> None:
         """Update when the finished iteration is a multiple of the interval."""
-        if (self.trainer.iter + 1) % self.interval == 0:
-            self.model.update_teacher_(self.momentum)
+        update, rest = divmod(self.trainer.iter + 1, self.interval)
+        if rest == 0:
+            self.model.update_teacher_(min(self.momentum, 1 - 1 / update) if self.warm_up else self.momentum)
 
 
 class RefreshTeacherHook(HookBase):

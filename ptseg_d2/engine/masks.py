@@ -1,7 +1,8 @@
 """Class masks that a semantic network predicts on the unlabelled target images, kept for later stages.
 
-`<stage>/target_masks/index.json` lists, by image id, the mask file (8-bit PNG of train ids at the image's size) and the
-share of its pixels in each class, and the ids of images that could not be read.
+`<folder>/index.json` lists, by image id, the mask file (8-bit PNG of train ids at the image's size, 255 = unsure) and
+the share of its pixels in each class, and the ids of images that could not be read. The shares are the importance
+weights by which self-training draws target images.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ptseg_d2.data.categories import NUM_CLASSES, THING_IDS, class_ids
+from ptseg_d2.data.categories import NUM_CLASSES, THING_IDS, VOID, class_ids
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import load_dataset, target_dicts
 from ptseg_d2.engine.hooks import unwrap
+from ptseg_d2.pseudo_labels.multi_band import LEVELS, ConfidenceQuantiles
 
 import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
+from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
@@ -32,40 +37,105 @@ MASKS = Path("target_masks") / "index.json"
 """Below the folder of the stage that predicted them."""
 
 
-@torch.no_grad()
 def predict_masks(cfg: CfgNode, model: nn.Module) -> None:
-    """Predict every image of DATASETS.TARGET; the folder appears only when it is complete.
+    """Predict every image of DATASETS.TARGET into OUTPUT_DIR/target_masks.
 
     Args:
-        cfg: config of the stage, whose OUTPUT_DIR gets the folder.
+        cfg: config of the stage.
         model: predicts {"sem_seg": (C, height, width)} in evaluation mode, Detectron2's protocol.
     """
-    if not comm.is_main_process():
-        return
-    folder = Path(cfg.OUTPUT_DIR) / MASKS.parent
+    if comm.is_main_process():
+        dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
+        write_masks(dicts, unwrap(model), Path(cfg.OUTPUT_DIR) / MASKS.parent)
+
+
+def write_masks(
+    dataset_dicts: Sequence[Mapping[str, Any]],
+    network: nn.Module,
+    folder: Path,
+    quantiles: ConfidenceQuantiles | None = None,
+) -> dict[str, Any]:
+    """Predict images into a folder, which appears only when it is complete.
+
+    Args:
+        dataset_dicts: Detectron2's list of images.
+        network: predicts {"sem_seg": (C, height, width)}; probabilities if `quantiles` are given.
+        folder: is replaced.
+        quantiles: keeps the confident pixels of each class, the others become 255; None keeps all.
+
+    Returns:
+        The content of index.json.
+    """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    network = unwrap(model).eval()
+    masks: dict[str, Path] = {}
+    skipped: list[str] = []
+    for number, (image_id, prediction) in enumerate(_predictions(dataset_dicts, network, skipped)):
+        masks[image_id] = partial / f"{number:06d}.png"
+        confidence, labels = prediction.max(dim=0)
+        sem_seg = labels.to(torch.uint8).cpu().numpy()
+        _write_png(masks[image_id], sem_seg)
+        if quantiles is not None:
+            levels = (confidence * LEVELS).round().cpu().numpy().astype(np.uint16)
+            quantiles.update(sem_seg, levels)
+            _write_png(_confidence_file(masks[image_id]), levels)
+    if quantiles is not None:
+        _keep_confident(masks.values(), quantiles.thresholds())
+    images = {image_id: {"mask": path.name, "class_shares": _class_shares(path)} for image_id, path in masks.items()}
+    index = {"images": images, "skipped": skipped}
+    (partial / MASKS.name).write_text(json.dumps(index), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    return index
+
+
+@torch.no_grad()
+def _predictions(
+    dataset_dicts: Sequence[Mapping[str, Any]], network: nn.Module, skipped: list[str]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Image ids with their (C, height, width) predictions; ids of unreadable images are appended to `skipped`."""
+    network.eval()
     mapper = TestMapper()
-    images, skipped = {}, []
-    dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
-    for number, item in enumerate(tqdm(dicts, desc="masks of target images", unit="image")):
+    for item in tqdm(dataset_dicts, desc="masks of target images", unit="image"):
         try:
-            image = mapper(item)
+            image = mapper(dict(item))
         except (DataError, OSError) as error:
             logger.warning("Skipping a target image: %s", error)
             skipped.append(item["image_id"])
             continue
-        sem_seg = network([image])[0]["sem_seg"].argmax(dim=0).to(torch.uint8).cpu().numpy()
-        name = f"{number:06d}.png"
-        if not cv2.imwrite(str(partial / name), sem_seg):
-            raise OSError(f"could not write {partial / name}")
-        counts = np.bincount(sem_seg.ravel(), minlength=NUM_CLASSES)
-        images[item["image_id"]] = {"mask": name, "class_shares": (counts / sem_seg.size).tolist()}
-    (partial / MASKS.name).write_text(json.dumps({"images": images, "skipped": skipped}), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+        yield item["image_id"], network([image])[0]["sem_seg"]
+
+
+def _keep_confident(masks: Any, thresholds: NDArray[np.int64]) -> None:
+    """Set pixels below the threshold of their class to 255, and remove the confidence files."""
+    for path in masks:
+        sem_seg, levels = (_read_png(file) for file in (path, _confidence_file(path)))
+        _write_png(path, np.where(levels >= thresholds[sem_seg], sem_seg, VOID).astype(np.uint8))
+        _confidence_file(path).unlink()
+
+
+def _class_shares(path: Path) -> list[float]:
+    """Share of the pixels of a mask file in each class."""
+    sem_seg = _read_png(path)
+    counts = np.bincount(sem_seg.ravel(), minlength=VOID + 1)[:NUM_CLASSES]
+    shares: list[float] = (counts / sem_seg.size).tolist()
+    return shares
+
+
+def _confidence_file(mask: Path) -> Path:
+    return mask.with_name(f"confidence_{mask.name}")
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert image is not None, path  # written a moment ago
+    return image
+
+
+def _write_png(path: Path, values: NDArray[Any]) -> None:
+    if not cv2.imwrite(str(path), values):
+        raise OSError(f"could not write {path}")
 
 
 def predicted_share(cfg: CfgNode) -> float:

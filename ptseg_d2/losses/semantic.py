@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ptseg_d2.data.categories import VOID
 from ptseg_d2.resizing import resize
 
@@ -74,3 +76,15 @@ def focal_confidence_loss(
     weight = (1 - class_prior.detach()).pow(gamma).to(logits.dtype)
     pixel_loss = F.cross_entropy(logits, pseudo_labels, weight=weight, ignore_index=VOID, reduction="none")
     return torch.mean(pixel_loss * confidence.detach())
+
+
+def charbonnier_entropy(logits: Tensor, power: float = 2.0) -> Tensor:
+    """Mean of (H^2 + 1e-8)^power over pixels, H the entropy of the prediction divided by ln C (FDA, Eq. 6).
+
+    Args:
+        logits: (N, C, h, w) float.
+        power: eta > 0; above .5 confident pixels, which the network has made up its mind about, count less.
+    """
+    log_probabilities = logits.log_softmax(dim=1)
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=1) / math.log(logits.shape[1])
+    return (entropy.square() + 1e-8).pow(power).mean()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ptseg_d2.modeling.distributed import average_buffers_
 from ptseg_d2.modeling.ema import copy_, update_ema_
 from ptseg_d2.modeling.network import DenseNetwork
 
@@ -48,8 +49,8 @@ class MomentumTeacher(nn.Module):
             evaluate: "student" or "teacher", the one that predicts in evaluation mode.
         """
         super().__init__()
-        _check_choice("MODEL.SELF_TRAINING.EVALUATE", evaluate, ("student", "teacher"))
-        _check_choice("MODEL.SELF_TRAINING.BN_STATS", bn_stats, ("frozen", "target"))
+        check_choice("MODEL.SELF_TRAINING.EVALUATE", evaluate, ("student", "teacher"))
+        check_choice("MODEL.SELF_TRAINING.BN_STATS", bn_stats, ("frozen", "target"))
         self.student = student
         self.teacher = copy.deepcopy(student).requires_grad_(False)
         self.target_weight = target_weight
@@ -74,11 +75,13 @@ class MomentumTeacher(nn.Module):
         return self
 
     def update_teacher_(self, momentum: float) -> None:
-        """teacher <- momentum teacher + (1 - momentum) student, buffers included."""
+        """teacher <- momentum teacher + (1 - momentum) student, buffers included; the same in every process."""
+        average_buffers_(self.student)
         update_ema_(self.teacher, self.student, momentum)
 
     def refresh_teacher_(self) -> None:
-        """Make the teacher an exact copy of the student."""
+        """Make the teacher an exact copy of the student, the same in every process."""
+        average_buffers_(self.student)
         copy_(self.teacher, self.student)
 
     def predict(self, images: Tensor) -> dict[str, Tensor]:
@@ -132,7 +135,8 @@ def untracked_statistics(module: nn.Module) -> Iterator[None]:
             layer.track_running_stats = True
 
 
-def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise a ValueError that names the config key unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"{key} = {value!r}; expected {' or '.join(map(repr, choices))}")
 

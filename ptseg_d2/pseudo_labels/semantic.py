@@ -46,18 +46,19 @@ def fuse_views(probabilities: Tensor, thetas: Tensor, valid: Tensor | None = Non
 
 @torch.no_grad()
 def update_class_prior_(
-    chi: Tensor, probabilities: Tensor, momentum: float = 0.99, sentinel: float = UNSEEN_PRIOR
+    chi: Tensor, batch_mean: Tensor, momentum: float = 0.99, sentinel: float = UNSEEN_PRIOR
 ) -> None:
     """Move the running class prior towards the mean prediction of a batch, in place.
 
     Args:
         chi: (C,) float, the prior; a class whose value is exactly `sentinel` has not been seen. It takes the
             batch mean as soon as that exceeds 1e-8 and stays as it is until then.
-        probabilities: (N, C, H, W) float, the teacher's softmax before fusion.
+        batch_mean: (C,) float, mean over views and pixels of the teacher's softmax before fusion; over all processes
+            in a distributed run (the public code lets each process have its own, and keeps the first one's).
         momentum: weight of the old value, in [0, 1).
         sentinel: initial value of chi.
     """
-    batch_mean = probabilities.mean(dim=(0, 2, 3)).to(chi.dtype)
+    batch_mean = batch_mean.to(chi.dtype)
     first = torch.where(batch_mean > 1e-8, batch_mean, chi)
     chi.copy_(torch.where(chi == sentinel, first, momentum * chi + (1 - momentum) * batch_mean))
 
@@ -96,3 +97,19 @@ def select_pseudo_labels(
     thresholds = class_thresholds(peaks, chi.to(refined.dtype), upper, lower, beta)
     keep = (flat_confidence > thresholds.gather(1, flat_labels)).view_as(labels)
     return labels.masked_fill(~keep, VOID), confidence
+
+
+@torch.no_grad()
+def select_by_share(refined: Tensor, floor: float = 0.968) -> tuple[Tensor, Tensor]:
+    """Keep every pixel, and weight all of them alike by how much of the batch is confident (DACS).
+
+    Args:
+        refined: (N, C, H, W) float, probabilities.
+        floor: probability from which a pixel counts as confident, in [0, 1].
+
+    Returns:
+        Labels (N, H, W) int64 without 255, and their weight (N, H, W): one number, the share of confident pixels.
+    """
+    confidence, labels = refined.max(dim=1)
+    share = (confidence >= floor).to(refined.dtype).mean()
+    return labels, share.expand_as(confidence)

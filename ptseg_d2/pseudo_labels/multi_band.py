@@ -1,0 +1,73 @@
+"""Pseudo labels from several networks and confidence quantiles: FDA's multi-band transfer (Yang & Soatto, CVPR 2020).
+
+Networks that were trained with different windows (beta) err differently; the mean of their softmax outputs labels
+the target images once, and a network is trained on what is most confident. Shapes: H x W pixels, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+LEVELS = 2**16 - 1
+"""Confidences are kept as 16-bit integers: round(LEVELS * probability)."""
+
+
+class MeanOfNetworks(nn.Module):
+    """Averages the softmax of several networks (FDA, Eq. 8); Detectron2's protocol in and out."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        """
+        Args:
+            networks: each predicts {"sem_seg": logits (C, height, width)} per image in evaluation mode.
+        """
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Tensor]]:
+        """List of {"sem_seg": probabilities (C, height, width)}."""
+        outputs = [network(batched_inputs) for network in self.networks]
+        return [
+            {"sem_seg": torch.stack([item["sem_seg"].softmax(dim=0) for item in items]).mean(dim=0)}
+            for items in zip(*outputs)
+        ]
+
+
+class ConfidenceQuantiles:
+    """Per-class confidence thresholds over a whole data set, by histograms.
+
+    Args:
+        num_classes: C.
+        quantile: share of a class's pixels that is given up, in [0, 1] (FDA: .66).
+        cap: no threshold is above this probability (FDA: .9).
+    """
+
+    def __init__(self, num_classes: int, quantile: float = 0.66, cap: float = 0.9) -> None:
+        if not (0 <= quantile <= 1 and 0 <= cap <= 1):
+            raise ValueError(f"quantile and cap must be in [0, 1], got {quantile} and {cap}")
+        self.quantile = quantile
+        self.cap = cap
+        self.counts = np.zeros((num_classes, LEVELS + 1), dtype=np.int64)
+
+    def update(self, labels: NDArray[np.uint8], levels: NDArray[np.uint16]) -> None:
+        """Count an image.
+
+        Args:
+            labels: (H, W) predicted classes.
+            levels: (H, W) their probability, see `LEVELS`.
+        """
+        pairs = labels.astype(np.int64) * (LEVELS + 1) + levels
+        self.counts += np.bincount(pairs.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
+
+    def thresholds(self) -> NDArray[np.int64]:
+        """(C,) smallest level that is kept of each class; 0 for a class that was never predicted."""
+        totals = self.counts.sum(axis=1)
+        # The public code takes element round(quantile * n) of the sorted confidences.
+        rank = np.minimum(np.rint(self.quantile * totals), np.maximum(totals - 1, 0))
+        at_quantile = (np.cumsum(self.counts, axis=1) > rank[:, None]).argmax(axis=1)
+        return np.minimum(at_quantile, round(self.cap * LEVELS))

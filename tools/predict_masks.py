@@ -1,0 +1,67 @@
+#!/usr/bin/env python
+"""Predict class masks of the unlabelled target images: importance weights and fixed pseudo labels for later runs.
+
+    python tools/predict_masks.py --config-file configs/semantic_source.yaml \
+        --weights output/miniscapes/semantic_source/model_final.pth --output masks
+    python tools/train_net.py --config-file ... INPUT.PREDICTED_MASKS masks/index.json
+
+The masks' class content decides how often self-training draws an image (MODEL.SELF_TRAINING.IMPORTANCE_SAMPLING). With
+several --weights their softmax outputs are averaged, and with --quantile only the most confident pixels of each class
+stay: FDA's multi-band transfer, trained on with MODEL.SELF_TRAINING.PSEUDO_LABELS predicted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ptseg_d2.data.categories import CLASS_NAMES, NUM_CLASSES
+from ptseg_d2.data.image_files import DataError
+from ptseg_d2.data.streams import load_dataset
+from ptseg_d2.engine.masks import write_masks
+from ptseg_d2.engine.recipe import RecipeError, load_config
+from ptseg_d2.engine.stages import load_network
+from ptseg_d2.pseudo_labels.multi_band import ConfidenceQuantiles, MeanOfNetworks
+
+import numpy as np
+from tabulate import tabulate
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="class masks of the target images, by one network or the mean of some")
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the network(s)")
+    parser.add_argument("--weights", required=True, nargs="+", metavar="FILE", help="one or several checkpoints")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="gets index.json and the masks")
+    parser.add_argument("--quantile", type=float, help="share of each class's pixels that is given up (FDA: .66)")
+    parser.add_argument("--cap", type=float, default=0.9, help="no confidence threshold is above this (FDA: .9)")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="overrides: KEY VALUE ...")
+    return parser
+
+
+def content_table(index: dict[str, Any]) -> str:
+    """How much of each class was predicted, and in how many images."""
+    shares = np.array([image["class_shares"] for image in index["images"].values()]).reshape(-1, NUM_CLASSES)
+    rows = [
+        (name, f"{100 * shares[:, i].mean():.3f}", int((shares[:, i] > 0).sum())) for i, name in enumerate(CLASS_NAMES)
+    ]
+    return tabulate(rows, headers=["class", "% of the pixels", f"of {len(shares)} images"], tablefmt="github")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Predict, write, show the content."""
+    cfg = load_config(args.config_file, args.opts)
+    dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
+    network = MeanOfNetworks([load_network(cfg, weights) for weights in args.weights])
+    quantiles = None if args.quantile is None else ConfidenceQuantiles(NUM_CLASSES, args.quantile, args.cap)
+    index = write_masks(dicts, network, Path(args.output), quantiles)
+    print(content_table(index))
+
+
+if __name__ == "__main__":
+    try:
+        main(build_parser().parse_args())
+    except (DataError, FileNotFoundError, RecipeError, ValueError) as error:
+        sys.exit(f"error: {error}")
