@@ -29,6 +29,9 @@ def _add_recipe(cfg: CfgNode) -> None:
     cfg.RECIPE.STAGE = ""
     # config files of earlier stages, relative to this file, in the order in which they run
     cfg.RECIPE.NEEDS = []
+    # config file whose keys hold for every semantic stage of the recipe, relative to this file: another network
+    # without a copy of each stage's file; "" = none
+    cfg.RECIPE.SEMANTIC_NETWORK = ""
     # stage whose final weights this stage starts from; "" = MODEL.WEIGHTS or random
     cfg.RECIPE.INIT_FROM = ""
     # stage whose predicted masks of the target images guide this one; "" = none
@@ -73,7 +76,7 @@ def _add_source_input(cfg: CfgNode) -> None:
     cfg.INPUT.FDA_BETA = 0.01  # half-width of the swapped amplitude window, relative to the shorter side
     # rare-class sampling (DAFormer): a class is drawn with softmax((1 - share) / T), then an image with it; 0 = off
     cfg.INPUT.RARE_CLASS_TEMPERATURE = 0.0
-    # share of an image that a class must cover to be drawn for it (DAFormer: 3000 px of GTA5's 1914x1052)
+    # share of an image's labelled pixels that a class must cover to be drawn for it (DAFormer: 3000 px of 1914x1052)
     cfg.INPUT.RARE_CLASS_MIN_AREA = 0.0015
     # the crop is drawn again until this share of it shows the class, at most RARE_CLASS_CROPS times
     cfg.INPUT.RARE_CLASS_MIN_SHARE = 0.005
@@ -86,8 +89,10 @@ def _add_target_input(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_ZOOM = (0.5, 1.0)  # side of the other views relative to the canvas
     cfg.INPUT.TARGET_FLIP = 0.5  # probability of flipping a view
     cfg.INPUT.TARGET_JITTER = 0.4  # strength of the student-only colour jitter
+    cfg.INPUT.TARGET_JITTER_PROBABILITY = 0.5  # share of the student views with colour jitter
     cfg.INPUT.TARGET_GREY = 0.2  # probability of a grey student view
     cfg.INPUT.TARGET_BLUR = (0.1, 2.0)  # range of the student-only Gaussian sigma in pixels
+    cfg.INPUT.TARGET_BLUR_PROBABILITY = 1.0  # share of the student views that are blurred
 
     cfg.INPUT.PREDICTED_MASKS = ""  # index.json of masks that an earlier stage predicted on DATASETS.TARGET
     cfg.INPUT.DRAW_THINGS = False  # importance sampling looks at the thing classes of this run only

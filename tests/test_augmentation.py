@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
 
 import numpy as np
+import pytest
 import torch
+from torchvision.transforms import v2
 
 
 def test_scale_one_crop_of_full_size_is_the_image() -> None:
@@ -61,3 +65,25 @@ def test_photometric_without_options_changes_nothing() -> None:
     image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
     plain = Photometric(jitter=0, jitter_probability=0, blur=(0.1, 1.0), blur_probability=0)
     assert torch.equal(plain(image), image)
+
+
+def test_certain_gamma_draws_one_random_number() -> None:
+    """As before there was a probability: measured results depend on the numbers that come after."""
+    image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
+    torch.manual_seed(1)
+    exponent = math.exp(0.5 * (2 * float(torch.rand(())) - 1))
+    expected, following = v2.functional.adjust_gamma(image, exponent), torch.rand(())
+    torch.manual_seed(1)
+    photometric = Photometric(jitter=0, jitter_probability=0, blur=(0.1, 1.0), blur_probability=0, gamma=0.5)
+    assert torch.equal(photometric(image), expected) and torch.rand(()) == following
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3])
+def test_share_of_images_with_another_gamma(probability: float) -> None:
+    image = torch.full((3, 2, 2), 100, dtype=torch.uint8)
+    torch.manual_seed(0)
+    photometric = Photometric(
+        jitter=0, jitter_probability=0, blur=(0.1, 1.0), blur_probability=0, gamma=2.0, gamma_probability=probability
+    )
+    changed = [not torch.equal(photometric(image), image) for _ in range(2000)]
+    assert sum(changed) / 2000 == pytest.approx(probability, abs=0.03)

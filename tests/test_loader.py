@@ -6,7 +6,8 @@ import logging
 from itertools import islice
 from typing import Any
 
-from ptseg_d2.data.loader import JointLoader, PositionSampler, StreamDataset, by_importance, seeded, shuffled
+from ptseg_d2.data.loader import JointLoader, PositionSampler, StreamDataset, seeded
+from ptseg_d2.data.samplers import Drawn, shuffled
 from ptseg_d2.data.targets import DataError
 
 import numpy as np
@@ -45,12 +46,25 @@ def test_workers_give_the_same_batches() -> None:
     assert list(islice(JointLoader([(stream(), 2)], num_workers=2), 4)) == alone
 
 
-def test_every_image_once_per_epoch() -> None:
-    rng = np.random.default_rng(0)
-    draw = shuffled(5, seed=3)
-    epochs = [[draw(position, rng) for position in range(start, start + 5)] for start in (0, 5)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == [0, 1, 2, 3, 4]
-    assert epochs[0] != epochs[1]
+def test_batch_larger_than_the_data_set_repeats_it() -> None:
+    first = next(iter(JointLoader([(stream(), 12)], num_workers=0)))
+    counts = np.bincount([item["number"] for item in first], minlength=5)
+    assert counts.sum() == 12 and (counts >= 2).all()
+
+
+def test_mapper_learns_the_class_an_image_was_drawn_for() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def mapper(item: dict[str, Any]) -> dict[str, Any]:
+        seen.append(item)
+        if len(seen) == 1:
+            raise DataError("truncated")
+        return item
+
+    dataset = StreamDataset(DICTS, mapper, lambda position, rng: Drawn(3, focus_class=16), seed=1)
+    assert "focus_class" not in dataset[0]  # the replacement of a bad image was drawn for no class
+    assert seen[0] == {**DICTS[3], "focus_class": 16}
+    assert "focus_class" not in DICTS[3]
 
 
 def test_streams_without_images_are_left_out() -> None:
@@ -82,27 +96,6 @@ def test_all_images_bad_is_an_error_that_names_one() -> None:
 
     with pytest.raises(DataError, match=r"images in a row could not be used, the last one \d\.png"):
         stream(mapper)[0]
-
-
-def test_importance_follows_the_predicted_shares() -> None:
-    # Class 0 fills images 0 and 1 as 3 : 1, class 1 only image 2, class 2 nothing.
-    shares = np.array([[3.0, 0, 0], [1, 0, 0], [0, 5, 0]])
-    draw = by_importance(shares, uniform=0.0)
-    rng = np.random.default_rng(0)
-    counts = np.bincount([draw(0, rng) for _ in range(8000)], minlength=3) / 8000
-    np.testing.assert_allclose(counts, [3 / 8, 1 / 8, 4 / 8], atol=0.02)
-
-
-def test_importance_with_uniform_share() -> None:
-    # w_i = .25 / N + .75 frac_c(i) (algorithms.md 1.4)
-    draw = by_importance(np.array([[1.0], [0.0]]), uniform=0.25)
-    rng = np.random.default_rng(0)
-    assert np.mean([draw(0, rng) for _ in range(8000)]) == pytest.approx(0.125, abs=0.015)
-
-
-def test_importance_without_any_class_is_an_error() -> None:
-    with pytest.raises(DataError, match="no class occurs"):
-        by_importance(np.zeros((3, 2)), uniform=0.25)
 
 
 def test_seeded_leaves_the_global_generators_as_they_were() -> None:

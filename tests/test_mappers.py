@@ -7,7 +7,8 @@ from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
 from ptseg_d2.data.loader import seeded
-from ptseg_d2.data.mappers import RandomStyle, SourceMapper, TargetViewsMapper, TestMapper
+from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
+from ptseg_d2.data.restyle import RandomStyle
 from ptseg_d2.data.views import render_image
 
 import cv2
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 NO_NOISE = Photometric(jitter=0, jitter_probability=0, blur=(0.1, 1), blur_probability=0)
+NO_FOCUS = SourceMapper(crop=(4, 4), scale=(1.0, 1.0), photometric=NO_NOISE, flip=0.0)
 NOISE = Photometric(jitter=0.4, jitter_probability=1, blur=(1, 2), blur_probability=1)
 
 
@@ -70,6 +72,63 @@ def test_source_mapper_keeps_the_instances_of_its_group(cityscapes_item: dict[st
     for thing_ids, expected in (((13,), {0, 1}), ((11, 12), {0})):
         mapper = SourceMapper(crop=(8, 16), scale=(1.0, 1.0), photometric=NO_NOISE, thing_ids=thing_ids)
         assert set(mapper(cityscapes_item)["instance_ids"].unique().tolist()) == expected
+
+
+def with_small_train(item: dict[str, Any]) -> dict[str, Any]:
+    """Paints a 2x2 train (label id 31) into the upper left corner of the car, and asks for crops that show it."""
+    label_ids = cv2.imread(item["label_file_name"], cv2.IMREAD_UNCHANGED)
+    label_ids[:2, :2] = 31
+    assert cv2.imwrite(item["label_file_name"], label_ids)
+    return {**item, "focus_class": 16}
+
+
+def small_crops(focus_share: float, focus_crops: int) -> SourceMapper:
+    return SourceMapper(
+        crop=(4, 4),
+        scale=(1.0, 1.0),
+        photometric=NO_NOISE,
+        flip=0.0,
+        focus_share=focus_share,
+        focus_crops=focus_crops,
+    )
+
+
+def train_pixels(mapper: SourceMapper, item: dict[str, Any], seed: int) -> int:
+    with seeded(seed):
+        return int((mapper(item)["sem_seg"] == 16).sum())
+
+
+def test_crops_are_drawn_again_until_they_show_the_class(cityscapes_item: dict[str, Any]) -> None:
+    item = with_small_train(cityscapes_item)
+    once, often = small_crops(2 / 16, 0), small_crops(2 / 16, 300)
+    assert min(train_pixels(once, item, seed) for seed in range(20)) == 0
+    assert min(train_pixels(often, item, seed) for seed in range(20)) >= 2
+
+
+def test_best_crop_is_kept_where_none_shows_enough(cityscapes_item: dict[str, Any]) -> None:
+    item = with_small_train(cityscapes_item)
+    for seed in range(10):
+        single = small_crops(1.0, 0)
+        with seeded(seed):
+            shown = [int((single(item)["sem_seg"] == 16).sum()) for _ in range(31)]
+        assert train_pixels(small_crops(1.0, 30), item, seed) == max(shown)
+
+
+def test_good_first_crop_and_images_without_focus_stay_as_they_are(cityscapes_item: dict[str, Any]) -> None:
+    for mapper, item in ((small_crops(0.0, 10), {**cityscapes_item, "focus_class": 13}), (NO_FOCUS, cityscapes_item)):
+        with seeded(3):
+            expected, following = NO_FOCUS(cityscapes_item), np.random.random()
+        with seeded(3):
+            found = mapper(item)
+            assert np.random.random() == following
+        for key in ("image", "sem_seg", "instance_ids"):
+            assert torch.equal(found[key], expected[key])
+
+
+@pytest.mark.parametrize(("flip", "expected"), [(0.0, {False}), (1.0, {True})])
+def test_flip_probability(flip: float, expected: set[bool], cityscapes_item: dict[str, Any]) -> None:
+    mapper = SourceMapper(crop=(8, 16), scale=(1.0, 1.0), photometric=NO_NOISE, flip=flip)
+    assert {bool(mapper(cityscapes_item)["sem_seg"][0, 0] == 0) for _ in range(10)} == expected
 
 
 def test_target_views_are_views_of_one_canvas(cityscapes_item: dict[str, Any]) -> None:

@@ -86,3 +86,26 @@ def test_embeddings_start_as_positions() -> None:
     position = pixel_positions(embeddings[None])[0]
     torch.testing.assert_close(embeddings[:2] - without[:2], 12 * position, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(embeddings[2:], without[2:], atol=1e-4, rtol=1e-4)
+
+
+def test_bgr_weights_see_the_same_image() -> None:
+    """Images are RGB whatever the weights expect: a network with turned-around input weights gives the same."""
+    mean_rgb, std_rgb = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
+    outputs, colours = [], []
+    for order, step in (("RGB", 1), ("BGR", -1)):
+        torch.manual_seed(0)
+        statistics = ["MODEL.PIXEL_MEAN", str(mean_rgb[::step]), "MODEL.PIXEL_STD", str(std_rgb[::step])]
+        model = build_model(small("semantic_source.yaml", "INPUT.FORMAT", order, *statistics)).eval()
+        with torch.no_grad():
+            if order == "BGR":
+                model.backbone.stem.conv1.weight.copy_(model.backbone.stem.conv1.weight.flip(1))
+            image = torch.arange(3 * 32 * 64).view(1, 3, 32, 64) % 251
+            outputs.append(model.predict_strided(image))
+        colours.append(model.mean_colour.flatten().tolist())
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
+    assert colours == [mean_rgb, mean_rgb]
+
+
+def test_unknown_channel_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="INPUT.FORMAT = 'YUV-BT.601'; expected 'RGB' or 'BGR'"):
+        build_model(small("semantic_source.yaml", "INPUT.FORMAT", "YUV-BT.601"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptseg_d2.data.categories import CATEGORIES, CLASS_NAMES, SYNTHIA16_IDS, TRAIN_TO_CITYSCAPES
+from ptseg_d2.data.categories import CATEGORIES, CLASS_NAMES, MEANS, TRAIN_TO_CITYSCAPES
 from ptseg_d2.evaluation.semantic_iou import ConfusionMatrix
 
 import cv2
@@ -44,8 +44,8 @@ def test_equals_the_cityscapes_script(tmp_path: Path, seed: int) -> None:
     args = official.args
     args.evalInstLevelScore, args.evalPixelAccuracy = False, False
     official_counts = official.generateMatrix(args)
-    matrix = ConfusionMatrix(CLASS_NAMES, {"mIoU16": SYNTHIA16_IDS})
-    other = ConfusionMatrix(CLASS_NAMES, {"mIoU16": SYNTHIA16_IDS})
+    matrix = ConfusionMatrix(CLASS_NAMES, MEANS)
+    other = ConfusionMatrix(CLASS_NAMES, MEANS)
     for index in range(3):
         # The classes 15..18 occur nowhere; void occurs in both maps.
         gt = rng.choice([*range(15), 255], (20, 30)).astype(np.uint8)
@@ -59,9 +59,16 @@ def test_equals_the_cityscapes_script(tmp_path: Path, seed: int) -> None:
     expected = {c.name: official.getIouScoreForLabel(c.label_id, official_counts, args) for c in CATEGORIES}
     for name, iou in results["IoU"].items():
         assert iou == (None if np.isnan(expected[name]) else pytest.approx(100 * expected[name], abs=1e-9))
-    assert results["mIoU"] == pytest.approx(100 * official.getScoreAverage(expected, args), abs=1e-9)
-    sixteen = {CLASS_NAMES[i]: expected[CLASS_NAMES[i]] for i in SYNTHIA16_IDS}
-    assert results["mIoU16"] == pytest.approx(100 * official.getScoreAverage(sixteen, args), abs=1e-9)
+    for mean, ids in MEANS.items():
+        some = {CLASS_NAMES[i]: expected[CLASS_NAMES[i]] for i in ids}
+        assert results[mean] == pytest.approx(100 * official.getScoreAverage(some, args), abs=1e-9)
+
+
+def test_the_three_class_lists() -> None:
+    names = {mean: {CLASS_NAMES[i] for i in ids} for mean, ids in MEANS.items()}
+    assert [len(ids) for ids in MEANS.values()] == [19, 16, 13]
+    assert names["mIoU"] - names["mIoU16"] == {"terrain", "truck", "train"}
+    assert names["mIoU16"] - names["mIoU13"] == {"wall", "fence", "pole"}
 
 
 def test_nothing_is_none() -> None:

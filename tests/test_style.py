@@ -1,4 +1,4 @@
-"""FDA against the full, shifted spectrum; colour statistics against their definition."""
+"""FDA against the textbook form of benchmarks/bench_fda.py; colour statistics against their definition."""
 
 from __future__ import annotations
 
@@ -8,32 +8,44 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from bench_fda import BETAS, TOLERANCE, street_like, textbook_fda
 
 
-def slow_fda(source: np.ndarray, target: np.ndarray, beta: float) -> np.ndarray:
-    """FDA with the complete spectrum, zero frequency moved to the centre, one frequency at a time."""
-    height, width = source.shape[1:]
-    radius = int(np.floor(min(height, width) * beta))
-    result = np.empty(source.shape)
-    for channel in range(len(source)):
-        spectrum = np.fft.fftshift(np.fft.fft2(source[channel]))
-        other = np.fft.fftshift(np.fft.fft2(target[channel]))
-        for y in range(height // 2 - radius, height // 2 + radius + 1):
-            for x in range(width // 2 - radius, width // 2 + radius + 1):
-                spectrum[y, x] = abs(other[y, x]) * np.exp(1j * np.angle(spectrum[y, x]))
-        image = np.fft.ifft2(np.fft.ifftshift(spectrum))
-        assert abs(image.imag).max() < 1e-9  # the centred window is Hermitian-symmetric
-        result[channel] = image.real
-    return result.clip(0, 255)
-
-
-@pytest.mark.parametrize("size_hw", [(12, 16), (13, 16), (12, 17), (13, 17)])
-@pytest.mark.parametrize("beta", [0.0, 0.1, 0.3, 0.49])
-def test_equals_the_full_spectrum(size_hw: tuple[int, int], beta: float) -> None:
+@pytest.mark.parametrize("size_hw", [(12, 16), (13, 16), (12, 17), (41, 33), (1, 1), (2, 3)])
+@pytest.mark.parametrize("beta", [0.0, 0.01, 0.05, 0.09, 0.3, 0.49])
+@pytest.mark.parametrize("clipped", [False, True])
+def test_equals_the_textbook_form(size_hw: tuple[int, int], beta: float, clipped: bool) -> None:
     rng = np.random.default_rng(0)
-    source, target = rng.uniform(0, 255, (2, 3, *size_hw))
+    source, target = rng.uniform(*((0, 255) if clipped else (110, 130)), (2, 3, *size_hw))
+    expected = textbook_fda(source, target, beta)
+    if not clipped:
+        assert expected.min() > 0 and expected.max() < 255  # else clipping would hide a difference
     swapped = amplitude_swap(torch.from_numpy(source), torch.from_numpy(target), beta)
-    assert np.abs(swapped.numpy() - slow_fda(source, target, beta)).max() < 1e-9
+    assert np.abs(swapped.numpy() - expected.clip(0, 255)).max() < 1e-9
+
+
+def test_float32_is_exact_to_a_hundredth_of_a_grey_level() -> None:
+    source, target = street_like((90, 161), 0), street_like((90, 161), 1)
+    for beta in BETAS:
+        swapped = amplitude_swap(torch.from_numpy(source), torch.from_numpy(target), beta)
+        assert np.abs(swapped.numpy() - textbook_fda(source, target, beta).clip(0, 255)).max() < TOLERANCE
+
+
+def test_window_of_the_textbook_form_is_symmetric() -> None:
+    """Its result is real before the imaginary part is dropped, at even and odd sizes: the phases are the source's."""
+    for size_hw in ((12, 16), (13, 17)):
+        source, target = np.random.default_rng(0).uniform(0, 255, (2, 1, *size_hw))
+        spectra = [np.fft.fft2(image) for image in (source, textbook_fda(source, target, 0.3))]
+        angles = [spectrum[0, 1:3, 1:3] / np.abs(spectrum[0, 1:3, 1:3]) for spectrum in spectra]
+        assert np.allclose(angles[0], angles[1])
+        assert np.allclose(np.abs(spectra[1][0, 1:3, 1:3]), np.abs(np.fft.fft2(target)[0, 1:3, 1:3]))
+
+
+def test_inputs_are_not_changed() -> None:
+    source, target = torch.rand(2, 3, 8, 8) * 255
+    copies = source.clone(), target.clone()
+    amplitude_swap(source, target, 0.2)
+    assert torch.equal(source, copies[0]) and torch.equal(target, copies[1])
 
 
 def test_swap_with_itself_is_identity_and_range_is_kept() -> None:

@@ -71,6 +71,7 @@ class Photometric:
         blur_probability: float,
         grey: float = 0.0,
         gamma: float = 0.0,
+        gamma_probability: float = 1.0,
         noise: float = 0.0,
     ) -> None:
         """
@@ -81,6 +82,7 @@ class Photometric:
             blur_probability: share of the images that are blurred.
             grey: share of the images that lose their colour.
             gamma: gamma is drawn from exp(U[-gamma, gamma]); 0 = off.
+            gamma_probability: share of the images with another gamma.
             noise: largest standard deviation of additive pixel noise, in grey levels.
         """
         steps: list[Any] = []
@@ -94,12 +96,13 @@ class Photometric:
             steps.append(v2.RandomGrayscale(p=grey))
         self.transform = v2.Compose(steps) if steps else v2.Identity()
         self.gamma = gamma
+        self.gamma_probability = gamma_probability
         self.noise = noise
 
     def __call__(self, image: Tensor) -> Tensor:
         """(3, H, W) uint8 -> same."""
         image = self.transform(image)
-        if self.gamma > 0:
+        if self.gamma > 0 and self._is_chosen(self.gamma_probability):
             exponent = math.exp(self.gamma * (2 * float(torch.rand(())) - 1))
             image = v2.functional.adjust_gamma(image, exponent)
         if self.noise > 0:
@@ -107,3 +110,8 @@ class Photometric:
             noisy = image.float() + sigma * torch.randn(image.shape)
             image = noisy.round().clamp(0, 255).to(torch.uint8)
         return image
+
+    @staticmethod
+    def _is_chosen(probability: float) -> bool:
+        """True with this probability; certainty draws no number, so that it leaves all later ones as they were."""
+        return probability >= 1 or float(torch.rand(())) < probability

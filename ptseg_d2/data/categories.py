@@ -134,3 +134,10 @@ SYNTHIA16_IDS: tuple[int, ...] = tuple(
     i for i in range(NUM_CLASSES) if i not in class_ids(["terrain", "truck", "train"])
 )
 SYNTHIA13_IDS: tuple[int, ...] = tuple(i for i in SYNTHIA16_IDS if i not in class_ids(["wall", "fence", "pole"]))
+
+MEANS: dict[str, tuple[int, ...]] = {
+    "mIoU": tuple(range(NUM_CLASSES)),
+    "mIoU16": SYNTHIA16_IDS,
+    "mIoU13": SYNTHIA13_IDS,
+}
+"""Train ids over which each mean IoU is taken; the prediction is 19-way in all of them."""

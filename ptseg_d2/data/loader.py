@@ -10,8 +10,9 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
+from ptseg_d2.data.samplers import Draw, Drawn
 from ptseg_d2.data.targets import DataError
 
 import numpy as np
@@ -24,12 +25,6 @@ logger = logging.getLogger(__name__)
 
 MAX_BAD_DRAWS = 20
 """Unusable images in a row after which a data set is given up."""
-
-
-class Draw(Protocol):
-    """Chooses an image: a position in the stream and a random generator -> an index."""
-
-    def __call__(self, position: int, rng: np.random.Generator) -> int: ...
 
 
 class StreamDataset(Dataset):
@@ -45,7 +40,8 @@ class StreamDataset(Dataset):
         """
         Args:
             dataset_dicts: Detectron2's list of images.
-            mapper: dataset dict -> model input; may use the global random generators, which are seeded here.
+            mapper: dataset dict -> model input; may use the global random generators, which are seeded here. The
+                dict of an image drawn for a class also holds `focus_class`.
             draw: chooses the image of a position.
             seed: of the whole stream.
         """
@@ -58,15 +54,17 @@ class StreamDataset(Dataset):
     def __getitem__(self, position: int) -> dict[str, Any]:
         """The mapped image of a stream position."""
         rng = np.random.default_rng((self.seed, position))
-        index = self.draw(position, rng)
+        drawn = self.draw(position, rng)
         for _ in range(MAX_BAD_DRAWS):
-            item = self.dataset_dicts[index]
+            item = self.dataset_dicts[drawn.image_index]
+            if drawn.focus_class is not None:
+                item = {**item, "focus_class": drawn.focus_class}
             try:
                 with seeded(int(rng.integers(2**31))):
                     return self.mapper(item)
             except (DataError, OSError) as error:
                 self._report(item["file_name"], error)
-                index = int(rng.integers(len(self.dataset_dicts)))
+                drawn = Drawn(int(rng.integers(len(self.dataset_dicts))))
         raise DataError(
             f"{MAX_BAD_DRAWS} images in a row could not be used, the last one {item['file_name']}; "
             "the warnings above say why. Check the data set."
@@ -127,38 +125,6 @@ class JointLoader:
         ]
         for batches in zip(*loaders):
             yield [item for batch in batches for item in batch]
-
-
-def shuffled(num_images: int, seed: int) -> Draw:
-    """Every image once per epoch, in a new order each epoch."""
-
-    def draw(position: int, rng: np.random.Generator) -> int:
-        epoch, place = divmod(position, num_images)
-        return int(np.random.default_rng((seed, epoch)).permutation(num_images)[place])
-
-    return draw
-
-
-def by_importance(class_shares: np.ndarray, uniform: float) -> Draw:
-    """Class uniformly, then image by its share of that class's pixels (SAC, algorithms.md 1.4).
-
-    Args:
-        class_shares: (images, C) pixels of each class in each image, any unit. Classes that occur
-            nowhere are not drawn.
-        uniform: share of uniform sampling in each class's weights, in [0, 1].
-    """
-    totals = class_shares.sum(axis=0)
-    shares = class_shares[:, totals > 0] / totals[totals > 0]
-    if shares.shape[1] == 0:
-        raise DataError("no class occurs in any predicted mask: the semantic network predicts nothing")
-    weights = uniform / len(class_shares) + (1 - uniform) * shares
-    cumulative = np.cumsum(weights, axis=0)
-
-    def draw(position: int, rng: np.random.Generator) -> int:
-        column = cumulative[:, rng.integers(cumulative.shape[1])]
-        return min(int(np.searchsorted(column, rng.random() * column[-1])), len(column) - 1)
-
-    return draw
 
 
 @contextmanager

@@ -6,12 +6,12 @@ never sees a label: its data sets hold none, and predicted masks come from files
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
 from ptseg_d2.data.cache import MemoryCache
-from ptseg_d2.data.style import amplitude_swap, match_statistics
+from ptseg_d2.data.restyle import Restyle
 from ptseg_d2.data.targets import check_size, read_image, read_labels
 from ptseg_d2.data.views import full_view, random_view, render_image, render_labels
 
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Decoded = tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.int16]]
-Restyle = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 class SourceMapper:
@@ -34,8 +33,11 @@ class SourceMapper:
         crop: tuple[int, int],
         scale: tuple[float, float],
         photometric: Photometric,
+        flip: float = 0.5,
         thing_ids: Sequence[int] | None = None,
         restyle: Restyle | None = None,
+        focus_share: float = 0.0,
+        focus_crops: int = 0,
         cache_bytes: int = 0,
     ) -> None:
         """
@@ -43,15 +45,21 @@ class SourceMapper:
             crop: (height, width) of the result.
             scale: range of the random size factor.
             photometric: colour augmentation.
+            flip: probability of mirroring an image.
             thing_ids: classes whose instances are kept, the others become unlabelled; None = all.
             restyle: gives some images the look of the target domain; None = off.
+            focus_share: share of the crop that the class an image was drawn for should cover (rare-class sampling).
+            focus_crops: the crop of such an image is drawn again at most so often until it does.
             cache_bytes: memory for decoded images and labels, per process.
         """
         self.crop = crop
         self.scale = scale
         self.photometric = photometric
+        self.flip = flip
         self.thing_ids = thing_ids
         self.restyle = restyle
+        self.focus_share = focus_share
+        self.focus_crops = focus_crops
         self.cache: MemoryCache[Decoded] = MemoryCache(cache_bytes, lambda arrays: sum(a.nbytes for a in arrays))
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -61,14 +69,41 @@ class SourceMapper:
             instance_ids = np.where(np.isin(sem_seg, self.thing_ids), instance_ids, 0).astype(np.int16)
         if self.restyle is not None:
             image = self.restyle(image)
-        affine = random_crop_affine((image.shape[0], image.shape[1]), self.crop, self.scale, flip=0.5)
+        affine, cropped = self._random_crop(sem_seg, dataset_dict.get("focus_class"))
         return {
             "image": self.photometric(to_tensor(warp_image(image, affine, self.crop))),
-            "sem_seg": torch.from_numpy(warp_labels(sem_seg, affine, self.crop)),
+            "sem_seg": torch.from_numpy(cropped),
             "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.crop, outside=-1)),
             "domain": "source",
             **_where_from(dataset_dict, self.crop),
         }
+
+    def _random_crop(
+        self, sem_seg: NDArray[np.int16], focus_class: int | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Affine map and classes of a random crop; of several, the first that shows enough of a class, else the best.
+
+        Args:
+            sem_seg: (H, W) train ids of the image.
+            focus_class: train id; None = any crop will do.
+        """
+        size = (sem_seg.shape[0], sem_seg.shape[1])
+
+        def draw() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+            affine = random_crop_affine(size, self.crop, self.scale, self.flip)
+            return affine, warp_labels(sem_seg, affine, self.crop)
+
+        def share(crop: tuple[NDArray[np.float64], NDArray[np.int64]]) -> float:
+            return float((crop[1] == focus_class).mean())
+
+        best = draw()
+        if focus_class is None:
+            return best
+        for _ in range(self.focus_crops):
+            if share(best) >= self.focus_share:
+                break
+            best = max(best, draw(), key=share)
+        return best
 
 
 def _decode(dataset_dict: dict[str, Any]) -> Decoded:
@@ -77,36 +112,6 @@ def _decode(dataset_dict: dict[str, Any]) -> Decoded:
     labels = read_labels(dataset_dict)
     check_size(image, labels, dataset_dict["file_name"])
     return image, labels.sem_seg.astype(np.int16), labels.instance_ids.astype(np.int16)
-
-
-class RandomStyle:
-    """Gives an image the low-level look of a randomly drawn, unlabelled target image."""
-
-    def __init__(self, method: str, target_files: Sequence[str], probability: float, beta: float) -> None:
-        """
-        Args:
-            method: "statistics" (Lab mean and deviation) or "fda" (low-frequency amplitudes).
-            target_files: images to take the look of.
-            probability: share of the images that are restyled.
-            beta: half-width of FDA's window relative to the shorter side.
-        """
-        if method not in ("statistics", "fda"):
-            raise ValueError(f"INPUT.SOURCE_STYLE = {method!r}; expected 'none', 'statistics' or 'fda'")
-        self.method = method
-        self.target_files = target_files
-        self.probability = probability
-        self.beta = beta
-
-    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 -> same."""
-        if np.random.random() >= self.probability:
-            return image
-        target = read_image(self.target_files[np.random.randint(len(self.target_files))])
-        if self.method == "statistics":
-            return match_statistics(image, target)
-        target = np.asarray(cv2.resize(target, image.shape[1::-1], interpolation=cv2.INTER_AREA))
-        restyled = amplitude_swap(to_tensor(image).float(), to_tensor(target).float(), self.beta)
-        return restyled.round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 class TargetViewsMapper:

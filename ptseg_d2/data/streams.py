@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
-from ptseg_d2.data.categories import THING_IDS, class_ids
-from ptseg_d2.data.loader import Draw, StreamDataset, by_importance, shuffled
-from ptseg_d2.data.mappers import RandomStyle, SourceMapper, TargetViewsMapper, TestMapper
+from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS, class_ids
+from ptseg_d2.data.class_pixels import scan
+from ptseg_d2.data.datasets.paths import class_pixels_folder
+from ptseg_d2.data.lists import keep_listed, list_files
+from ptseg_d2.data.loader import StreamDataset
+from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
+from ptseg_d2.data.restyle import RandomStyle
+from ptseg_d2.data.samplers import Draw, by_importance, by_rare_class, shuffled
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, build_detection_test_loader
 from torch.utils.data import DataLoader, Dataset
+
+logger = logging.getLogger(__name__)
 
 
 def build_streams(cfg: CfgNode) -> list[tuple[Dataset, int]]:
@@ -23,36 +31,56 @@ def build_streams(cfg: CfgNode) -> list[tuple[Dataset, int]]:
     streams: list[tuple[Dataset, int]] = []
     if cfg.SOLVER.SOURCE_PER_BATCH > 0:
         streams.append((source_stream(cfg), cfg.SOLVER.SOURCE_PER_BATCH))
-    if cfg.SOLVER.TARGET_PER_BATCH > 0 and uses_target(cfg):
+    if cfg.SOLVER.TARGET_PER_BATCH > 0 and _has_teacher(cfg):
         streams.append((target_stream(cfg), cfg.SOLVER.TARGET_PER_BATCH))
     return streams
 
 
 def uses_target(cfg: CfgNode) -> bool:
-    """Whether the meta-architecture learns from target images."""
+    """Whether the stage may see target images: to learn from them, or to give source images their look."""
+    return _has_teacher(cfg) or cfg.RECIPE.STAGE == "semantic_styled"
+
+
+def _has_teacher(cfg: CfgNode) -> bool:
     return cfg.MODEL.META_ARCHITECTURE.endswith("MomentumTeacher")
 
 
 def source_stream(cfg: CfgNode) -> StreamDataset:
-    """Labelled images of DATASETS.SOURCE, each once per epoch."""
-    dicts = load_dataset(cfg.DATASETS.SOURCE, "DATASETS.SOURCE")
+    """Labelled images of DATASETS.SOURCE: each once per epoch, or by their rare classes."""
+    parts = source_dicts(cfg)
+    dicts = [item for _, items in parts for item in items]
     mapper = SourceMapper(
         crop=tuple(cfg.INPUT.CROP_SIZE),
         scale=tuple(cfg.INPUT.SOURCE_SCALE),
         photometric=Photometric(
             jitter=cfg.INPUT.SOURCE_JITTER,
-            jitter_probability=0.8,
-            gamma=cfg.INPUT.SOURCE_JITTER,
+            jitter_probability=cfg.INPUT.SOURCE_JITTER_PROBABILITY,
+            gamma=cfg.INPUT.SOURCE_GAMMA,
+            gamma_probability=cfg.INPUT.SOURCE_GAMMA_PROBABILITY,
             blur=tuple(cfg.INPUT.SOURCE_BLUR),
-            blur_probability=0.5,
+            blur_probability=cfg.INPUT.SOURCE_BLUR_PROBABILITY,
             noise=cfg.INPUT.SOURCE_NOISE,
         ),
+        flip=cfg.INPUT.SOURCE_FLIP,
         thing_ids=class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
         restyle=_restyle(cfg),
+        focus_share=cfg.INPUT.RARE_CLASS_MIN_SHARE,
+        focus_crops=cfg.INPUT.RARE_CLASS_CROPS,
         cache_bytes=cfg.DATALOADER.CACHE_MB * 2**20,
     )
     seed = max(cfg.SEED, 0)
-    return StreamDataset(dicts, mapper, shuffled(len(dicts), seed), seed)
+    return StreamDataset(dicts, mapper, _draw_source(cfg, parts, seed), seed)
+
+
+def source_dicts(cfg: CfgNode) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Data sets of DATASETS.SOURCE with their entries, without the images that DATASETS.LISTS leaves out."""
+    lists = list_files(cfg.DATASETS.LISTS, cfg.DATASETS.SOURCE)
+    _check_names(cfg.DATASETS.SOURCE, "DATASETS.SOURCE")
+    parts = []
+    for name in cfg.DATASETS.SOURCE:
+        dicts = load_dataset((name,), "DATASETS.SOURCE")
+        parts.append((name, keep_listed(dicts, name, lists[name]) if name in lists else dicts))
+    return parts
 
 
 def target_stream(cfg: CfgNode) -> StreamDataset:
@@ -66,9 +94,9 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
         flip=cfg.INPUT.TARGET_FLIP,
         photometric=Photometric(
             jitter=cfg.INPUT.TARGET_JITTER,
-            jitter_probability=0.5,
+            jitter_probability=cfg.INPUT.TARGET_JITTER_PROBABILITY,
             blur=tuple(cfg.INPUT.TARGET_BLUR),
-            blur_probability=1.0,
+            blur_probability=cfg.INPUT.TARGET_BLUR_PROBABILITY,
             grey=cfg.INPUT.TARGET_GREY,
         ),
         cache_bytes=cfg.DATALOADER.CACHE_MB * 2**20,
@@ -116,16 +144,33 @@ def load_dataset(names: Sequence[str], key: str) -> list[dict[str, Any]]:
     Raises:
         ValueError: no name is given, a name is not registered, or there is no image.
     """
+    _check_names(names, key)
+    dicts = [item for name in names for item in DatasetCatalog.get(name)]
+    if not dicts:
+        raise ValueError(f"{key} = {tuple(names)} holds no image")
+    return dicts
+
+
+def _check_names(names: Sequence[str], key: str) -> None:
     if not names:
         raise ValueError(f"{key} is empty: name at least one registered data set")
     unknown = [name for name in names if name not in DatasetCatalog.list()]
     if unknown:
         known = ", ".join(name for name in DatasetCatalog.list() if "labeled" in name)
         raise ValueError(f"{key}: data set {unknown[0]!r} is not registered; expected one of: {known}")
-    dicts = [item for name in names for item in DatasetCatalog.get(name)]
-    if not dicts:
-        raise ValueError(f"{key} = {tuple(names)} holds no image")
-    return dicts
+
+
+def _draw_source(cfg: CfgNode, parts: Sequence[tuple[str, list[dict[str, Any]]]], seed: int) -> Draw:
+    """Every image once per epoch, or by rare classes: only then the source labels are counted."""
+    num_images = sum(len(dicts) for _, dicts in parts)
+    if cfg.INPUT.RARE_CLASS_TEMPERATURE == 0:
+        return shuffled(num_images, seed)
+    counts = np.concatenate([scan(dicts, name, class_pixels_folder()) for name, dicts in parts])
+    classes = class_ids(cfg.INSTANCE.GROUP or CLASS_NAMES)
+    if counts[:, classes].sum() == 0:
+        logger.warning("Source images are drawn uniformly: none shows one of %s", cfg.INSTANCE.GROUP or "the classes")
+        return shuffled(num_images, seed)
+    return by_rare_class(counts, cfg.INPUT.RARE_CLASS_TEMPERATURE, cfg.INPUT.RARE_CLASS_MIN_AREA, classes)
 
 
 def _draw_target(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> Draw:

@@ -14,8 +14,9 @@ from torch import Tensor
 def amplitude_swap(source: Tensor, target: Tensor, beta: float) -> Tensor:
     """Replace low-frequency amplitudes of the source by the target's, keep its phase (FDA, CVPR 2020).
 
-    The window is the centred square of frequencies |fy|, |fx| <= floor(min(H, W) * beta). The real FFT stores
-    one half of it; the other half follows by symmetry, so the result is real. beta = 0 swaps the mean colour.
+    The window is the centred square of frequencies |fy|, |fx| <= floor(min(H, W) * beta). It is symmetric, so the
+    result is real and half of it suffices; beta = 0 swaps the mean colour. All other frequencies stay as they are:
+    only the window is transformed, and the change within it is added to the source.
 
     Args:
         source: (C, H, W) float, values 0..255.
@@ -35,14 +36,30 @@ def amplitude_swap(source: Tensor, target: Tensor, beta: float) -> Tensor:
         )
     if not 0 <= beta < 0.5:
         raise ValueError(f"FDA beta is {beta}, expected a share of the shorter image side in [0, 0.5).")
-    size_hw = source.shape[-2:]
+    size_hw = (source.shape[-2], source.shape[-1])
     radius = int(min(size_hw) * beta)
-    spectrum, target_amplitude = torch.fft.rfft2(source), torch.fft.rfft2(target).abs()
-    low_rows = [slice(0, radius + 1)] + ([slice(-radius, None)] if radius > 0 else [])
-    for rows in low_rows:
-        window = (..., rows, slice(0, radius + 1))
-        spectrum[window] = torch.polar(target_amplitude[window], spectrum[window].angle())
-    return torch.fft.irfft2(spectrum, s=size_hw).clamp(0, 255)
+    spectrum = _low_frequencies(source, radius)
+    change = torch.polar(_low_frequencies(target, radius).abs(), spectrum.angle()) - spectrum
+    return (source + _from_low_frequencies(change, size_hw)).clamp_(0, 255)
+
+
+def _low_frequencies(image: Tensor, radius: int) -> Tensor:
+    """Spectrum (C, 2 radius + 1, radius + 1) at fy = 0..radius, -radius..-1 and fx = 0..radius."""
+    columns = torch.fft.fft(torch.fft.rfft(image)[..., : radius + 1], dim=-2)
+    return columns.index_select(-2, _rows(radius, image))
+
+
+def _from_low_frequencies(spectrum: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """The real image (C, H, W) with these low frequencies and no others; inverse of `_low_frequencies`."""
+    num_channels, _, num_columns = spectrum.shape
+    padded = spectrum.new_zeros(num_channels, size_hw[0], num_columns)
+    padded.index_copy_(-2, _rows(num_columns - 1, padded), spectrum)
+    return torch.fft.irfft(torch.fft.ifft(padded, dim=-2), n=size_hw[1])
+
+
+def _rows(radius: int, image: Tensor) -> Tensor:
+    """Rows of a (C, H, W) spectrum that hold fy = 0..radius, -radius..-1."""
+    return torch.arange(-radius, radius + 1, device=image.device).roll(-radius) % image.shape[-2]
 
 
 def match_statistics(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import THING_IDS, class_ids
+from ptseg_d2.data.categories import CLASS_NAMES, MEANS, THING_IDS, class_ids
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import build_test_loader
 from ptseg_d2.data.targets import read_labels
@@ -91,7 +91,8 @@ class Rows:
 
     def evaluations(self) -> Iterator[tuple[PanopticModel, dict[str, str]]]:
         """Models with the (section of results.json -> row) that each one fills."""
-        for stage, row in (("source", self.supervised), ("adapted", "adapted"), ("selftrain", "selftrain")):
+        rows = {"source": self.supervised, "styled": "styled", "adapted": "adapted", "selftrain": "selftrain"}
+        for stage, row in rows.items():
             if f"semantic_{stage}" in self.stages:
                 model = PanopticModel(self.semantic(f"semantic_{stage}"), None, self.options)
                 yield model, {"semantic": row}
@@ -137,6 +138,7 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         "seed": cfg.SEED,
         "datasets": {key.lower(): list(cfg.DATASETS[key]) for key in ("SOURCE", "TARGET", "TEST")},
         "seconds": stage_seconds(stages),
+        "classes": {name: [CLASS_NAMES[i] for i in ids] for name, ids in MEANS.items()},
     }
     results: dict[str, Any] = {}
     if comm.is_main_process():

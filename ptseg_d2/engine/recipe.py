@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 STAGES = (
     "semantic_source",
+    "semantic_styled",
     "semantic_adapted",
     "semantic_selftrain",
     "instance_source",
@@ -41,6 +42,7 @@ NOT_PART_OF_A_STAGE = (
     "DATASETS.TEST",
     "SOLVER.CHECKPOINT_PERIOD",
     "RECIPE.NEEDS",
+    "RECIPE.SEMANTIC_NETWORK",
     "RECIPE.NUM_PICTURES",
     "RECIPE.SUPERVISED_ROW",
 )
@@ -59,29 +61,18 @@ def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
         overrides: alternating keys and values.
 
     Raises:
-        FileNotFoundError: the file does not exist.
+        FileNotFoundError: the file, or the one that RECIPE.SEMANTIC_NETWORK names, does not exist.
         RecipeError: a key is unknown, or RECIPE.STAGE is not a stage.
     """
-    if not os.path.isfile(config_file):
-        raise FileNotFoundError(f"config file {config_file} not found; see the folder configs/")
-    cfg = get_ptseg_cfg()
-    try:
-        cfg.merge_from_file(str(config_file))
-        cfg.merge_from_list(list(overrides))
-    except (KeyError, AssertionError, ValueError, yaml.YAMLError) as error:
-        raise RecipeError(f"{config_file} {' '.join(overrides)}: {error}") from error
-    if cfg.RECIPE.STAGE not in ("", *STAGES):
-        raise RecipeError(
-            f"{config_file}: RECIPE.STAGE = {cfg.RECIPE.STAGE!r}; expected '' or one of {', '.join(STAGES)}"
-        )
-    return cfg
+    cfg = _merge([config_file], overrides)
+    return _with_network(cfg, config_file, overrides, _network_file(cfg, config_file))
 
 
 def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = ()) -> list[CfgNode]:
     """Configs of all stages of a recipe in the order in which they run, each with its own OUTPUT_DIR.
 
-    The data sets, the seed and the device of the asked config hold for the stages it needs, and so do the
-    command-line overrides.
+    The data sets, the seed, the device and the semantic network of the asked config hold for the stages it needs,
+    and so do the command-line overrides.
 
     Args:
         config_file: the config the user asked for.
@@ -91,8 +82,9 @@ def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
         Needed stages first; a config without RECIPE.STAGE only evaluates and is not among them.
     """
     top = load_config(config_file, overrides)
-    folder = Path(config_file).parent
-    stages = [load_config(folder / name, overrides) for name in top.RECIPE.NEEDS]
+    files = [Path(config_file).parent / name for name in top.RECIPE.NEEDS]
+    network = _network_file(top, config_file)
+    stages = [_with_network(_merge([file], overrides), file, overrides, network) for file in files]
     for cfg in stages:
         cfg.DATASETS = top.DATASETS.clone()
         cfg.SEED = top.SEED
@@ -107,6 +99,39 @@ def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
         cfg.OUTPUT_DIR = str(root / cfg.RECIPE.STAGE)
         cfg.freeze()
     return stages
+
+
+def _merge(files: Sequence[str | os.PathLike[str]], overrides: Sequence[str]) -> CfgNode:
+    """The defaults with config files and overrides merged over them, in that order."""
+    cfg = get_ptseg_cfg()
+    for file in files:
+        if not os.path.isfile(file):
+            raise FileNotFoundError(f"config file {file} not found; see the folder configs/")
+        try:
+            cfg.merge_from_file(str(file))
+        except (KeyError, AssertionError, ValueError, yaml.YAMLError) as error:
+            raise RecipeError(f"{file}: {error}") from error
+    try:
+        cfg.merge_from_list(list(overrides))
+    except (KeyError, AssertionError, ValueError) as error:
+        raise RecipeError(f"{files[0]} {' '.join(overrides)}: {error}") from error
+    if cfg.RECIPE.STAGE not in ("", *STAGES):
+        raise RecipeError(f"{files[0]}: RECIPE.STAGE = {cfg.RECIPE.STAGE!r}; expected '' or one of {', '.join(STAGES)}")
+    return cfg
+
+
+def _network_file(cfg: CfgNode, config_file: str | os.PathLike[str]) -> Path | None:
+    name = cfg.RECIPE.SEMANTIC_NETWORK
+    return Path(config_file).parent / name if name else None
+
+
+def _with_network(
+    cfg: CfgNode, config_file: str | os.PathLike[str], overrides: Sequence[str], network: Path | None
+) -> CfgNode:
+    """A semantic stage with the network's file between its own file and the overrides; other stages as they are."""
+    if network is None or not cfg.RECIPE.STAGE.startswith("semantic"):
+        return cfg
+    return _merge([config_file, network], overrides)
 
 
 def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> None:

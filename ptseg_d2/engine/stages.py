@@ -29,7 +29,7 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 ARCHITECTURE = tuple(
-    f"MODEL.{name}" for name in ("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "EMBEDDING")
+    f"MODEL.{name}" for name in ("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING")
 )
 """Keys that decide which weights a checkpoint holds."""
 

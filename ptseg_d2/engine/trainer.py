@@ -19,6 +19,7 @@ from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
@@ -68,6 +69,14 @@ class Trainer(DefaultTrainer):
             raise ValueError(f"SOLVER.OPTIMIZER = {cfg.SOLVER.OPTIMIZER!r}; expected 'SGD' or 'AdamW'")
         optimizer = kinds[cfg.SOLVER.OPTIMIZER](_parameter_groups(cfg, model), lr=cfg.SOLVER.BASE_LR)
         return maybe_add_gradient_clipping(cfg, optimizer)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        """Detectron2's schedules and "WarmupPolyLR" of its DeepLab project.
+
+        "WarmupMultiStepLR" with empty SOLVER.STEPS and SOLVER.WARMUP_ITERS = 0 is a constant rate.
+        """
+        return build_lr_scheduler(cfg, optimizer)
 
     def build_hooks(self) -> list[HookBase | None]:
         """Detectron2's hooks; teacher updates come before the checkpointer, so that it saves their result."""
@@ -138,7 +147,8 @@ def _with_total_batch(cfg: CfgNode) -> CfgNode:
 
 def _teacher_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
     if isinstance(model, SemanticMomentumTeacher):
-        return [EMAHook(model, cfg.MODEL.SELF_TRAINING.EMA_DECAY, cfg.MODEL.SELF_TRAINING.EMA_INTERVAL)]
+        options = cfg.MODEL.SELF_TRAINING
+        return [EMAHook(model, options.EMA_DECAY, options.EMA_INTERVAL, options.EMA_WARMUP)]
     if isinstance(model, EmbeddingMomentumTeacher):
         if cfg.INSTANCE.TEACHER == "frozen":
             return [RefreshTeacherHook(model, cfg.INSTANCE.REFRESH_INTERVAL)]
@@ -149,7 +159,11 @@ def _teacher_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
 
 
 def _parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
-    """Detectron2's groups (weight decay of norms and biases), split into backbone and heads."""
+    """Detectron2's groups (weight decay of norms and biases), split into backbone and heads.
+
+    SAC's (algorithms.md 1.8) come out with BIAS_LR_FACTOR 2, HEAD_LR_FACTOR 10, WEIGHT_DECAY_BIAS 0 and
+    WEIGHT_DECAY_NORM = WEIGHT_DECAY: what a batch norm adds is a bias, what it multiplies with is a weight.
+    """
     heads = {id(p) for name, p in model.named_parameters() if "backbone." not in name}
     defaults = get_default_optimizer_params(
         model,

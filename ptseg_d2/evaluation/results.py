@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-ROW_ORDER = ("source", "adapted", "abn", "selftrain", "oracle", "components")
+ROW_ORDER = ("source", "styled", "adapted", "abn", "selftrain", "oracle", "components")
 COLUMNS = (
     ("panoptic", "PQ"),
     ("panoptic", "SQ"),
@@ -22,27 +22,34 @@ COLUMNS = (
     ("panoptic", "PQ_st"),
     ("panoptic", "PQ_plus"),
     ("semantic", "mIoU"),
+    ("semantic", "mIoU16"),
+    ("semantic", "mIoU13"),
     ("instance", "AP50"),
     ("instance", "precision50"),
 )
 
 
 def format_table(results: Mapping[str, Any]) -> str:
-    """Table with one line per model and the main scores in percent.
+    """Table with one line per model and the main scores in percent, and the classes of each mean.
 
     Args:
         results: content of results.json: section ("panoptic", "semantic", "instance") -> row -> score ->
-            value.
+            value; "classes" -> name of a mean -> class names.
 
     Returns:
-        text table; "-" where a row has no such score.
+        text table; "-" where a row has no such score, and no columns for a section without rows.
     """
     sections = {section: results.get(section, {}) for section, _ in COLUMNS}
     found = dict.fromkeys(row for rows in sections.values() for row in rows)
     rows = [row for row in ROW_ORDER if row in found] + [row for row in found if row not in ROW_ORDER]
-    lines = [[row, *(sections[section].get(row, {}).get(key) for section, key in COLUMNS)] for row in rows]
-    headers = ["", *(key for _, key in COLUMNS)]
-    return tabulate(lines, headers=headers, floatfmt=".1f", missingval="-", tablefmt="github")
+    columns = [(section, key) for section, key in COLUMNS if sections[section]]
+    lines = [[row, *(sections[section].get(row, {}).get(key) for section, key in columns)] for row in rows]
+    headers = ["", *(key for _, key in columns)]
+    table = tabulate(lines, headers=headers, floatfmt=".1f", missingval="-", tablefmt="github")
+    means = [
+        f"{name}: {len(classes)} classes, {', '.join(classes)}" for name, classes in results.get("classes", {}).items()
+    ]
+    return "\n".join([table, *means])
 
 
 def update_results(path: str | os.PathLike[str], updates: Mapping[str, Any]) -> dict[str, Any]:

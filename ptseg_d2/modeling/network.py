@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ptseg_d2.modeling.semantic_heads import SemanticHead
 from ptseg_d2.resizing import resize
 
 import torch
@@ -31,16 +32,18 @@ class DenseNetwork(nn.Module):
         pixel_std: list[float],
         size_divisibility: int,
         use_bfloat16: bool,
+        flip_channels: bool = False,
     ) -> None:
         """
         Args:
             backbone: image (N, 3, H, W) -> features by name.
             head: features by name -> one dense map (N, channels, h, w).
             output_name: key of that map in the output dict, "sem_seg" or "embeddings".
-            pixel_mean: per channel, in grey levels (0-255).
+            pixel_mean: per channel in the order the backbone expects, in grey levels (0-255).
             pixel_std: likewise.
             size_divisibility: images are padded on the right and bottom to a multiple of this.
             use_bfloat16: run under autocast where the device computes in bfloat16; outputs stay float32.
+            flip_channels: the backbone expects BGR; images given to this class are always RGB.
         """
         super().__init__()
         self.backbone = backbone
@@ -48,6 +51,7 @@ class DenseNetwork(nn.Module):
         self.output_name = output_name
         self.size_divisibility = size_divisibility
         self.use_bfloat16 = use_bfloat16
+        self.flip_channels = flip_channels
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
 
@@ -55,6 +59,11 @@ class DenseNetwork(nn.Module):
     def device(self) -> torch.device:
         """Where the network lives."""
         return self.pixel_mean.device
+
+    @property
+    def mean_colour(self) -> Tensor:
+        """The colour that becomes 0 inside the network: (3, 1, 1), RGB grey levels."""
+        return self.pixel_mean.flip(0) if self.flip_channels else self.pixel_mean
 
     def predict(self, images: Tensor) -> dict[str, Tensor]:
         """Dense maps of images of one size.
@@ -76,16 +85,35 @@ class DenseNetwork(nn.Module):
         Returns:
             (N, channels, h, w) float32, covering exactly H x W pixels.
         """
+        return self._dense_maps(images, with_auxiliary=False)[0]
+
+    def logits_with_auxiliary(self, images: Tensor) -> list[Tensor]:
+        """As `predict_strided`, followed by the auxiliary outputs of the head, from one pass of the backbone.
+
+        Args:
+            images: (N, 3, H, W).
+
+        Returns:
+            [main, *auxiliary], each (N, channels, h, w) float32 with its own h x w; heads that are no `SemanticHead`
+            have no auxiliary outputs.
+        """
+        return self._dense_maps(images, with_auxiliary=True)
+
+    def _dense_maps(self, images: Tensor, with_auxiliary: bool) -> list[Tensor]:
         height, width = images.shape[-2:]
-        x = (images.to(self.device).float() - self.pixel_mean) / self.pixel_std
+        x = images.to(self.device).float()
+        x = ((x.flip(1) if self.flip_channels else x) - self.pixel_mean) / self.pixel_std
         pad_y, pad_x = -height % self.size_divisibility, -width % self.size_divisibility
         x = F.pad(x, (0, pad_x, 0, pad_y)).contiguous(memory_format=torch.channels_last)
         with self._precision():
-            dense = self.head(self.backbone(x))
-        dense = dense.float()
+            features = self.backbone(x)
+            dense = [self.head(features)]
+            if with_auxiliary and isinstance(self.head, SemanticHead):
+                dense.extend(self.head.auxiliary_logits(features))
+        outputs = [output.float() for output in dense]
         if pad_y or pad_x:
-            dense = resize(dense, x.shape[-2:])[..., :height, :width]
-        return dense
+            outputs = [resize(output, x.shape[-2:])[..., :height, :width] for output in outputs]
+        return outputs
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast(
@@ -105,7 +133,13 @@ class DenseNetwork(nn.Module):
 
 
 def network_options(cfg: CfgNode) -> dict[str, Any]:
-    """The options of `DenseNetwork` that every meta-architecture reads alike."""
+    """The options of `DenseNetwork` that every meta-architecture reads alike.
+
+    Raises:
+        ValueError: INPUT.FORMAT is neither "RGB" nor "BGR".
+    """
+    if cfg.INPUT.FORMAT not in ("RGB", "BGR"):
+        raise ValueError(f"INPUT.FORMAT = {cfg.INPUT.FORMAT!r}; expected 'RGB' or 'BGR'")
     backbone = build_backbone(cfg)
     divisibility = max(int(shape.stride or 1) for shape in backbone.output_shape().values())
     return {
@@ -114,6 +148,7 @@ def network_options(cfg: CfgNode) -> dict[str, Any]:
         "pixel_std": cfg.MODEL.PIXEL_STD,
         "size_divisibility": max(divisibility, backbone.size_divisibility),
         "use_bfloat16": cfg.MODEL.BFLOAT16,
+        "flip_channels": cfg.INPUT.FORMAT == "BGR",
     }
 
 

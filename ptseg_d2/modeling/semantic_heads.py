@@ -2,35 +2,121 @@
 
 from __future__ import annotations
 
+from ptseg_d2.modeling.layers import ASPP, conv_norm_relu
 from ptseg_d2.resizing import resize
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
-class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling of DeepLabv3: 1x1, dilated 3x3 and image pooling, concatenated."""
+class SemanticHead(nn.Module):
+    """Base of the semantic heads: features by name -> logits (N, C, h, w)."""
 
-    def __init__(self, in_channels: int, out_channels: int, dilations: list[int], norm: str) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList([_conv(in_channels, out_channels, 1, norm)])
-        self.branches.extend(_conv(in_channels, out_channels, 3, norm, dilation) for dilation in dilations)
-        # Pooled to one pixel, so without a norm: batch statistics of N values would be noise.
-        self.pooled = _conv(in_channels, out_channels, 1, "")
-        self.project = _conv(out_channels * (len(dilations) + 2), out_channels, 1, norm)
+    def auxiliary_logits(self, features: dict[str, Tensor]) -> list[Tensor]:
+        """Further logits (N, C, h', w') that only training uses (deep supervision); none unless a head has some.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, h, w) -> (N, out_channels, h, w)."""
-        pooled = self.pooled(F.adaptive_avg_pool2d(x, 1)).expand(-1, -1, *x.shape[-2:])
-        return self.project(torch.cat([*(branch(x) for branch in self.branches), pooled], dim=1))
+        Args:
+            features: as for `forward`.
+        """
+        return []
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class DeepLabV3PlusDecoder(nn.Module):
+class DeepLabV2Head(SemanticHead):
+    """DeepLabv2 (Chen et al. 2018): four dilated 3x3 convolutions straight to the classes, added up.
+
+    The thesis says that they are concatenated; SAC's public code adds them (algorithms.md 1.8), and so do we.
+    """
+
+    @configurable
+    def __init__(
+        self, input_shape: dict[str, ShapeSpec], *, in_feature: str, num_classes: int, aspp_dilations: list[int]
+    ) -> None:
+        """
+        Args:
+            input_shape: channels of the backbone's features.
+            in_feature: name of the feature that is classified.
+            num_classes: C.
+            aspp_dilations: dilations of the branches; 6, 12, 18, 24 in the paper.
+        """
+        super().__init__()
+        self.in_feature = in_feature
+        channels = input_shape[in_feature].channels or 0
+        self.branches = nn.ModuleList(_small_convolution(channels, num_classes, d) for d in aspp_dilations)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
+        """Options from MODEL.SEM_SEG_HEAD; the last of IN_FEATURES is the one."""
+        head = cfg.MODEL.SEM_SEG_HEAD
+        return {
+            "input_shape": input_shape,
+            "in_feature": head.IN_FEATURES[-1],
+            "num_classes": head.NUM_CLASSES,
+            "aspp_dilations": head.ASPP_DILATIONS,
+        }
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Features by name -> logits (N, C, h, w) at the feature's resolution."""
+        x = features[self.in_feature]
+        return torch.stack([branch(x) for branch in self.branches]).sum(dim=0)
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class DeepLabV3Decoder(SemanticHead):
+    """DeepLabv3 (Chen et al. 2017): ASPP with image pooling, a 3x3 convolution and a classifier.
+
+    Detectron2's DeepLab project has a `DeepLabV3Head` without the 3x3 convolution that holds its own loss.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        input_shape: dict[str, ShapeSpec],
+        *,
+        in_feature: str,
+        channels: int,
+        num_classes: int,
+        aspp_dilations: list[int],
+        norm: str,
+    ) -> None:
+        """
+        Args:
+            input_shape: channels of the backbone's features.
+            in_feature: name of the feature that is classified.
+            channels: width of the ASPP and of the convolution behind it.
+            num_classes: C.
+            aspp_dilations: dilations of the 3x3 branches; 6, 12, 18 at output stride 16 in the paper.
+            norm: a normalisation name known to Detectron2's `get_norm`.
+        """
+        super().__init__()
+        self.in_feature = in_feature
+        self.aspp = ASPP(input_shape[in_feature].channels or 0, channels, aspp_dilations, norm)
+        self.fuse = conv_norm_relu(channels, channels, 3, norm)
+        self.predictor = nn.Conv2d(channels, num_classes, 1)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
+        """Options from MODEL.SEM_SEG_HEAD; the last of IN_FEATURES is the one."""
+        head = cfg.MODEL.SEM_SEG_HEAD
+        return {
+            "input_shape": input_shape,
+            "in_feature": head.IN_FEATURES[-1],
+            "channels": head.CONVS_DIM,
+            "num_classes": head.NUM_CLASSES,
+            "aspp_dilations": head.ASPP_DILATIONS,
+            "norm": head.NORM,
+        }
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Features by name -> logits (N, C, h, w) at the feature's resolution."""
+        return self.predictor(self.fuse(self.aspp(features[self.in_feature])))
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class DeepLabV3PlusDecoder(SemanticHead):
     """DeepLabv3+: ASPP on the coarse feature, joined step by step with projected low-level features.
 
     One low-level feature is the paper's decoder; a second, finer one keeps thin objects of small images. Unlike
@@ -74,8 +160,12 @@ class DeepLabV3PlusDecoder(nn.Module):
         self.fuse = nn.ModuleList()
         below = [*decoder_channels[1:], channels]
         for name, projected, width, coarser in zip(self.low_level_names, low_level_channels, decoder_channels, below):
-            self.low_level.append(_conv(input_shape[name].channels or 0, projected, 1, norm))
-            self.fuse.append(nn.Sequential(_conv(coarser + projected, width, 3, norm), _conv(width, width, 3, norm)))
+            self.low_level.append(conv_norm_relu(input_shape[name].channels or 0, projected, 1, norm))
+            self.fuse.append(
+                nn.Sequential(
+                    conv_norm_relu(coarser + projected, width, 3, norm), conv_norm_relu(width, width, 3, norm)
+                )
+            )
         self.predictor = nn.Conv2d(decoder_channels[0], num_classes, 1)
 
     @classmethod
@@ -103,14 +193,10 @@ class DeepLabV3PlusDecoder(nn.Module):
         return self.predictor(x)
 
 
-def _conv(in_channels: int, out_channels: int, kernel: int, norm: str, dilation: int = 1) -> Conv2d:
-    return Conv2d(
-        in_channels,
-        out_channels,
-        kernel,
-        padding=dilation * (kernel // 2),
-        dilation=dilation,
-        bias=not norm,
-        norm=get_norm(norm, out_channels),
-        activation=F.relu,
-    )
+def _small_convolution(in_channels: int, num_classes: int, dilation: int) -> nn.Conv2d:
+    """Dilated 3x3 classifier that begins close to 0: normal weights of deviation 0.01, biases 0."""
+    layer = nn.Conv2d(in_channels, num_classes, 3, padding=dilation, dilation=dilation)
+    nn.init.normal_(layer.weight, std=0.01)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ptseg_d2.losses.semantic import balanced_class_weights, cross_entropy, update_class_shares_
+from ptseg_d2.modeling.distributed import mean_over_processes
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
 
 import torch
@@ -20,15 +21,17 @@ class SemanticNetwork(DenseNetwork):
     class_shares: Tensor
 
     @configurable
-    def __init__(self, *, num_classes: int, class_balance: float, **options: Any) -> None:
+    def __init__(self, *, num_classes: int, class_balance: float, auxiliary_weight: float, **options: Any) -> None:
         """
         Args:
             num_classes: C.
             class_balance: exponent of `balanced_class_weights`, from running class shares; 0 = off.
+            auxiliary_weight: weight of the losses on the head's auxiliary outputs.
             options: those of `DenseNetwork` but for its output name.
         """
         super().__init__(output_name="sem_seg", **options)
         self.class_balance = class_balance
+        self.auxiliary_weight = auxiliary_weight
         self.register_buffer("class_shares", torch.full((num_classes,), 1 / num_classes))
 
     @classmethod
@@ -40,15 +43,25 @@ class SemanticNetwork(DenseNetwork):
             "head": build_sem_seg_head(cfg, options["backbone"].output_shape()),
             "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "class_balance": cfg.MODEL.SEM_SEG_HEAD.CLASS_BALANCE,
+            "auxiliary_weight": cfg.MODEL.SEM_SEG_HEAD.AUXILIARY_WEIGHT,
         }
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Training: {"loss_sem_seg": scalar}. Else Detectron2's list of {"sem_seg": (C, height, width)}."""
+        """Training: {"loss_sem_seg": scalar} and, where the head has auxiliary outputs, "loss_sem_seg_auxiliary".
+
+        Else Detectron2's list of {"sem_seg": (C, height, width)}.
+        """
         if not self.training:
             return self.output_per_image(batched_inputs)
         labels = stack_images(batched_inputs, "sem_seg").to(self.device)
         weights = None
         if self.class_balance > 0:
             update_class_shares_(self.class_shares, labels)
+            self.class_shares.copy_(mean_over_processes(self.class_shares))
             weights = balanced_class_weights(self.class_shares, self.class_balance)
-        return {"loss_sem_seg": cross_entropy(self.predict_strided(stack_images(batched_inputs)), labels, weights)}
+        logits = self.logits_with_auxiliary(stack_images(batched_inputs))
+        main, *auxiliary = (cross_entropy(output, labels, weights) for output in logits)
+        losses = {"loss_sem_seg": main}
+        if auxiliary:
+            losses["loss_sem_seg_auxiliary"] = self.auxiliary_weight * torch.stack(auxiliary).sum()
+        return losses

@@ -1,4 +1,4 @@
-"""Meta-architecture of semantic self-training: SAC (Araslanov & Roth 2021; thesis section 7.1), DACS, MIC, FDA's entropy.
+"""Meta-architecture of semantic self-training: SAC (Araslanov & Roth 2021; thesis 7.1), DACS, MIC, FDA's entropy.
 
 Shapes: G target images, V views each, C classes, h x w the head's resolution, H x W the crop.
 """

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ptseg_d2.data.categories import CATEGORIES, VOID
-from ptseg_d2.data.datasets import cityscapes, gta5, miniscapes, synthia
+from ptseg_d2.data.datasets import cityscapes, gta5, miniscapes, mixed, synthia
 from ptseg_d2.data.datasets.paths import MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR
 
@@ -79,7 +79,14 @@ def panoptic_metadata() -> dict[str, Any]:
 def register_all() -> None:
     """Registers every data set in Detectron2's catalogs; names that are there already stay as they are."""
     for name in LOADERS:
-        for full_name, load in ((name, load_real), (f"{MINISCAPES}_{name}", load_miniscapes)):
-            if full_name not in DatasetCatalog:
-                DatasetCatalog.register(full_name, partial(load, name))
-                MetadataCatalog.get(full_name).set(**panoptic_metadata())
+        _register(name, partial(load_real, name))
+        _register(f"{MINISCAPES}_{name}", partial(load_miniscapes, name))
+    for prefix in ("", f"{MINISCAPES}_"):
+        whole = f"{prefix}gta5_labeled_train"
+        _register(f"{prefix}gta5_trucktrain_labeled_train", partial(mixed.load_with_truck_and_train, whole))
+
+
+def _register(name: str, load: Callable[[], list[dict[str, Any]]]) -> None:
+    if name not in DatasetCatalog:
+        DatasetCatalog.register(name, load)
+        MetadataCatalog.get(name).set(**panoptic_metadata())

@@ -18,6 +18,11 @@ def datasets_root() -> Path:
     return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT).expanduser()
 
 
+def class_pixels_folder() -> Path:
+    """Where `ptseg_d2.data.class_pixels` keeps its counts; made when it is first needed."""
+    return datasets_root() / "class_pixels"
+
+
 def missing(what: str, fix: str) -> FileNotFoundError:
     """Error for missing data.
 

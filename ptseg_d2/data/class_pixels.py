@@ -1,0 +1,125 @@
+"""How many pixels of every class each labelled image has: counted once, kept below $DETECTRON2_DATASETS.
+
+Reading all labels of a large data set takes minutes, so the counts are kept in `class_pixels/<data set>.npz`. An image
+whose label file has another size or time than then is counted again. C = 19 classes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from ptseg_d2.data.categories import CLASS_NAMES, NUM_CLASSES
+from ptseg_d2.data.targets import DataError, read_labels
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1  # of the counts: raise it when the same label file gives other classes
+MAX_THREADS = 8  # decoding releases Python's lock, so threads suffice
+
+
+def scan(dataset_dicts: Sequence[Mapping[str, Any]], name: str, folder: Path) -> NDArray[np.int64]:
+    """Pixels of every class in every image; label files are read unless they were counted before.
+
+    Args:
+        dataset_dicts: entries of a labelled data set, or of a part of it.
+        name: of the data set, also of its file in the cache.
+        folder: of the cache, usually `paths.class_pixels_folder()`. A warning says so if it cannot be written.
+
+    Returns:
+        (images, C) int64. A row of zeros for an image whose label cannot be used; a warning names it.
+
+    Raises:
+        ValueError: an entry has no label file, like those of a target data set.
+    """
+    for item in dataset_dicts:
+        if "label_file_name" not in item:
+            raise ValueError(f"{name} has no labels ({item['file_name']}); only labelled source images are counted")
+    file = folder / f"{name}.npz"
+    known = _load(file)
+    keys = [_key(item) for item in dataset_dicts]
+    new = {key: item for key, item in zip(keys, dataset_dicts) if key not in known}
+    if new:
+        known.update(_count_all(new, name))
+        _save(file, known)
+    nothing = np.zeros(NUM_CLASSES, np.int64)
+    counts = np.array([known.get(key, nothing) for key in keys], np.int64).reshape(-1, NUM_CLASSES)
+    _report(counts, name)
+    return counts
+
+
+def count_pixels(sem_seg: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(C,) pixels of each class in a map (H, W) of train ids; void is left out."""
+    return np.bincount(sem_seg.ravel(), minlength=NUM_CLASSES)[:NUM_CLASSES]
+
+
+def _key(item: Mapping[str, Any]) -> str:
+    """Image id with what tells a changed label file from the one that was counted."""
+    try:
+        status = os.stat(item["label_file_name"])
+        return f"{item['image_id']} {item['label_format']} {status.st_size} {status.st_mtime_ns}"
+    except OSError:
+        return f"{item['image_id']} unreadable"  # never kept: reading it fails, too
+
+
+def _count_all(items: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, NDArray[np.int64]]:
+    """Counts (C,) of the images that can be used, by the same keys."""
+    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as threads:
+        counted = tqdm(
+            threads.map(_count, items.values()), total=len(items), desc=f"classes in {name}", unit="image", disable=None
+        )
+        return {key: counts for key, counts in zip(items, counted) if counts is not None}
+
+
+def _count(item: Mapping[str, Any]) -> NDArray[np.int64] | None:
+    try:
+        return count_pixels(read_labels(item).sem_seg)
+    except (DataError, OSError) as error:
+        logger.warning("Counted as an image without any class: %s", error)
+        return None
+
+
+def _load(file: Path) -> dict[str, NDArray[np.int64]]:
+    """Counts by key; none if there is no file, or none that fits."""
+    try:
+        with np.load(file) as content:
+            if int(content["version"]) == VERSION:
+                return dict(zip(content["keys"].tolist(), content["counts"]))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        logger.warning("%s cannot be used (%s); the labels are read again", file, error)
+    return {}
+
+
+def _save(file: Path, known: Mapping[str, NDArray[np.int64]]) -> None:
+    """Writes another file first: a kill leaves the old one or the new one, also among several processes."""
+    if not known:
+        return
+    partial = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.stem}.", delete=False) as stream:
+            partial = Path(stream.name)
+            np.savez_compressed(stream, version=VERSION, keys=list(known), counts=np.stack(list(known.values())))
+        partial.chmod(0o644)  # temporary files are private
+        os.replace(partial, file)
+    except OSError as error:
+        logger.warning("%s cannot be written (%s); the labels are read again next time", file, error)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def _report(counts: NDArray[np.int64], name: str) -> None:
+    images = ", ".join(f"{label} {number}" for label, number in zip(CLASS_NAMES, (counts > 0).sum(axis=0)))
+    logger.info("%s: %d images; images with %s", name, len(counts), images)

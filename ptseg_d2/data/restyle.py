@@ -1,0 +1,46 @@
+"""When source images get the look of target images, and of which; how is in `ptseg_d2.data.style`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ptseg_d2.data.style import amplitude_swap, match_statistics
+from ptseg_d2.data.targets import read_image
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Restyle = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+class RandomStyle:
+    """Gives an image the low-level look of a randomly drawn, unlabelled target image."""
+
+    def __init__(self, method: str, target_files: Sequence[str], probability: float, beta: float) -> None:
+        """
+        Args:
+            method: "statistics" (Lab mean and deviation) or "fda" (low-frequency amplitudes).
+            target_files: images to take the look of.
+            probability: share of the images that are restyled.
+            beta: half-width of FDA's window relative to the shorter side.
+        """
+        if method not in ("statistics", "fda"):
+            raise ValueError(f"INPUT.SOURCE_STYLE = {method!r}; expected 'none', 'statistics' or 'fda'")
+        self.method = method
+        self.target_files = target_files
+        self.probability = probability
+        self.beta = beta
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 -> same."""
+        if np.random.random() >= self.probability:
+            return image
+        target = read_image(self.target_files[np.random.randint(len(self.target_files))])
+        if self.method == "statistics":
+            return match_statistics(image, target)
+        target = np.asarray(cv2.resize(target, image.shape[1::-1], interpolation=cv2.INTER_AREA))
+        source, style = (torch.from_numpy(pixels).permute(2, 0, 1).float() for pixels in (image, target))
+        restyled = amplitude_swap(source, style, self.beta)
+        return restyled.round().to(torch.uint8).permute(1, 2, 0).numpy()

@@ -1,0 +1,101 @@
+"""Which image a stream shows next, and for which class it was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from ptseg_d2.data.targets import DataError
+
+import numpy as np
+
+
+class Drawn(NamedTuple):
+    """What a `Draw` chose.
+
+    Attributes:
+        image_index: of the image.
+        focus_class: train id of the class it was drawn for, which its crop should show; None = no class.
+    """
+
+    image_index: int
+    focus_class: int | None = None
+
+
+class Draw(Protocol):
+    """Chooses an image, from a position in the stream and a random generator."""
+
+    def __call__(self, position: int, rng: np.random.Generator) -> Drawn: ...
+
+
+def shuffled(num_images: int, seed: int) -> Draw:
+    """Every image once per epoch, in a new order each epoch."""
+
+    def draw(position: int, rng: np.random.Generator) -> Drawn:
+        epoch, place = divmod(position, num_images)
+        return Drawn(int(np.random.default_rng((seed, epoch)).permutation(num_images)[place]))
+
+    return draw
+
+
+def by_importance(class_shares: np.ndarray, uniform: float) -> Draw:
+    """Class uniformly, then image by its share of that class's pixels (SAC, algorithms.md 1.4).
+
+    Args:
+        class_shares: (images, C) pixels of each class in each image, any unit. Classes that occur
+            nowhere are not drawn.
+        uniform: share of uniform sampling in each class's weights, in [0, 1].
+    """
+    totals = class_shares.sum(axis=0)
+    shares = class_shares[:, totals > 0] / totals[totals > 0]
+    if shares.shape[1] == 0:
+        raise DataError("no class occurs in any predicted mask: the semantic network predicts nothing")
+    weights = uniform / len(class_shares) + (1 - uniform) * shares
+    cumulative = np.cumsum(weights, axis=0)
+
+    def draw(position: int, rng: np.random.Generator) -> Drawn:
+        return Drawn(_draw_from(cumulative[:, rng.integers(cumulative.shape[1])], rng))
+
+    return draw
+
+
+def by_rare_class(pixel_counts: np.ndarray, temperature: float, min_area: float, classes: Sequence[int]) -> Draw:
+    """Class by its rarity, then uniformly an image that shows enough of it (DAFormer, Hoyer et al. 2022, Eq. 9-10).
+
+    P(c) = softmax((1 - f_c) / temperature), with f_c the share of class c in the labelled pixels of all images.
+
+    Args:
+        pixel_counts: (images, C) labelled pixels of each class in each image.
+        temperature: > 0; the smaller, the more often the rarest classes are drawn.
+        min_area: share of an image's labelled pixels that the class must cover; where no image has that much, any
+            image that shows the class counts.
+        classes: train ids that may be drawn. Those that occur nowhere are not drawn.
+
+    Raises:
+        DataError: none of the classes occurs.
+        ValueError: the temperature is not positive.
+    """
+    if temperature <= 0:
+        raise ValueError(f"INPUT.RARE_CLASS_TEMPERATURE = {temperature}; expected a positive number, or 0 = off")
+    class_pixels = pixel_counts.sum(axis=0)
+    drawable = [c for c in classes if class_pixels[c] > 0]
+    if not drawable:
+        raise DataError("rare-class sampling: none of its classes occurs in the labels of DATASETS.SOURCE")
+    rarity = 1 - class_pixels[drawable] / class_pixels.sum()
+    cumulative = np.cumsum(np.exp((rarity - rarity.max()) / temperature))
+    areas = pixel_counts / pixel_counts.sum(axis=1, keepdims=True).clip(min=1)
+    images_of = []
+    for c in drawable:
+        enough = np.flatnonzero((areas[:, c] >= min_area) & (areas[:, c] > 0))
+        images_of.append(enough if len(enough) else np.flatnonzero(areas[:, c]))
+
+    def draw(position: int, rng: np.random.Generator) -> Drawn:
+        choice = _draw_from(cumulative, rng)
+        return Drawn(int(rng.choice(images_of[choice])), drawable[choice])
+
+    return draw
+
+
+def _draw_from(cumulative: np.ndarray, rng: np.random.Generator) -> int:
+    """Index drawn with probabilities proportional to the steps of a cumulative sum."""
+    return min(int(np.searchsorted(cumulative, rng.random() * cumulative[-1])), len(cumulative) - 1)

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Print parameters, multiply-adds and latency of the networks that a config trains, for one image.
+
+Example: python tools/analyze_model.py --config-file configs/selftrain_icm.yaml --size 128 256
+
+One multiply-add counts as one, as in fvcore and in papers that report its count as FLOPs. Counted are convolutions
+and matrix products. Latency is the median of warm runs of one image, from RGB pixels to maps of the image's size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+from ptseg_d2.engine.recipe import RecipeError, load_recipe
+from ptseg_d2.engine.trainer import check_meta_architecture
+from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
+from ptseg_d2.modeling.network import DenseNetwork
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+from tabulate import tabulate
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+NUM_WARM_UP = 3
+
+
+def count_parameters(network: DenseNetwork) -> int:
+    """Numbers that are trained; without running statistics."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_multiply_adds(network: DenseNetwork, height: int, width: int) -> int:
+    """Multiply-adds of convolutions and matrix products for one image, found without computing anything.
+
+    Args:
+        network: backbone and head.
+        height: of the image in pixels; padded as the network pads it.
+        width: likewise.
+    """
+    step = network.size_divisibility
+    backbone, head = (copy.deepcopy(module).to("meta").eval() for module in (network.backbone, network.head))
+    pixels = torch.empty(1, 3, height + -height % step, width + -width % step, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        head(backbone(pixels))
+    return int(counter.get_total_flops()) // 2  # torch counts the multiplication and the addition
+
+
+@torch.no_grad()
+def measure_latency(network: DenseNetwork, height: int, width: int, runs: int) -> float:
+    """Median seconds of one image through `predict`, after some warm-up runs."""
+    network.eval()
+    images = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8, device=network.device)
+    seconds = [_seconds(network, images) for _ in range(NUM_WARM_UP + runs)]
+    return statistics.median(seconds[NUM_WARM_UP:])
+
+
+def _seconds(network: DenseNetwork, images: Tensor) -> float:
+    start = time.perf_counter()
+    network.predict(images)
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
+    return time.perf_counter() - start
+
+
+def networks_of(config_file: str, overrides: Sequence[str]) -> dict[str, CfgNode]:
+    """The last stage of each branch ("semantic", "instance") of a recipe.
+
+    Raises:
+        RecipeError: the config has no stage.
+    """
+    stages = load_recipe(config_file, overrides)
+    if not stages:
+        raise RecipeError(f"{config_file} is a part of other configs: it has no RECIPE.STAGE and no RECIPE.NEEDS")
+    return {cfg.RECIPE.STAGE.split("_")[0]: cfg for cfg in stages}
+
+
+def build_network(cfg: CfgNode) -> DenseNetwork:
+    """The network of a stage from random weights; of student and teacher the student."""
+    check_meta_architecture(cfg)
+    model = build_model(cfg)
+    network = model.student if isinstance(model, MomentumTeacher) else model
+    assert isinstance(network, DenseNetwork)
+    return network
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument("--size", type=int, nargs=2, default=(512, 1024), metavar=("HEIGHT", "WIDTH"), help="in pixels")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: cpu)")
+    parser.add_argument("--runs", type=int, default=10, help="timed runs; 0 = do not time (default: 10)")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="overrides of config keys")
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Print one row per network."""
+    height, width = args.size
+    if min(height, width) < 1 or args.runs < 0:
+        raise ValueError(f"--size {height} {width} --runs {args.runs}: expected a size >= 1 and runs >= 0")
+    if torch.device(args.device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device {args.device}: torch {torch.__version__} finds no GPU here")
+    overrides = [*args.opts, "MODEL.DEVICE", args.device]
+    rows = []
+    for branch, cfg in networks_of(args.config_file, overrides).items():
+        network = build_network(cfg)
+        rows.append(
+            [
+                branch,
+                f"{cfg.MODEL.BACKBONE.NAME}, {type(network.head).__name__}",
+                f"{count_parameters(network) / 1e6:.2f}",
+                f"{count_multiply_adds(network, height, width) / 1e9:.2f}",
+                f"{1000 * measure_latency(network, height, width, args.runs):.1f}" if args.runs else "-",
+            ]
+        )
+    headers = ["branch", "network", "parameters (M)", "multiply-adds (G)", "latency (ms)"]
+    where = torch.cuda.get_device_name(args.device) if "cuda" in args.device else f"{torch.get_num_threads()} threads"
+    sys.stdout.write(f"{tabulate(rows, headers, disable_numparse=True)}\n")
+    sys.stdout.write(f"input {height}x{width} (height x width), {args.device} ({where}), torch {torch.__version__}\n")
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line; errors of the user end with a message."""
+    args = build_parser().parse_args(argv)
+    try:
+        main(args)
+    except (FileNotFoundError, KeyError, RecipeError, ValueError) as error:  # KeyError: a name in no registry
+        if os.environ.get("PTSEG_TRACEBACK"):
+            raise
+        sys.exit(f"error: {error.args[0] if isinstance(error, KeyError) else error}")
+
+
+if __name__ == "__main__":
+    run()
