@@ -6,7 +6,8 @@
 
 Times, interleaved in one process, (a) a whole step: pseudo labels of all views, both losses, backward, optimiser, EMA;
 (b) forward and backward of the student alone on the same images; (c) forward of the teacher alone; (d) warping and
-fusing the views. Prints medians and the ratio (a) / ((b) + (c)). Images are noise: no part's cost depends on what they show.
+fusing the views. Prints medians and the ratio (a) / ((b) + (c)). Images are noise: no part's cost depends on what they
+show.
 """
 
 from __future__ import annotations

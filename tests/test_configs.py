@@ -47,7 +47,7 @@ def test_named_parts_exist(path: Path) -> None:
             assert not earlier or earlier in names[:position]
 
 
-@pytest.mark.parametrize("path", [path for path in ASKED if path.parent != CONFIGS], ids=name_of)
+@pytest.mark.parametrize("path", [path for path in ASKED if path.parent.name.endswith("cityscapes")], ids=name_of)
 def test_paper_scale_recipes_have_their_own_folders_and_one_network(path: Path) -> None:
     stages = load_recipe(path)
     assert stages[-1].OUTPUT_DIR.startswith("output/") and stages[-1].MODEL.DEVICE == "cuda"
@@ -76,7 +76,7 @@ def test_cost_is_that_of_the_report(name: str, megaparameters: float, giga_multi
     assert analyze_model.count_multiply_adds(network, 512, 1024) / 1e9 == pytest.approx(giga_multiply_adds, rel=0.05)
 
 
-@pytest.mark.parametrize("path", [path for path in ASKED if path.parent != CONFIGS], ids=name_of)
+@pytest.mark.parametrize("path", [path for path in ASKED if path.parent.name.endswith("cityscapes")], ids=name_of)
 def test_paper_scale_networks_can_be_built(path: Path) -> None:
     assert all(analyze_model.count_parameters(network) > 1e7 for network in build_on_meta(path).values())
 
