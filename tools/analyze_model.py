@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
-"""Print parameters, multiply-adds and latency of the networks that a config trains, for one image.
+"""Print parameters, FLOPs and latency of the networks that a config trains, for one image.
 
 Example: python tools/analyze_model.py --config-file configs/selftrain_icm.yaml --size 128 256
 
-One multiply-add counts as one, as in fvcore and in papers that report its count as FLOPs. Counted are convolutions
-and matrix products. Latency is the median of warm runs of one image, from RGB pixels to maps of the image's size.
+FLOPs are fvcore's, which counts a multiply-add as one, as most papers do. Latency is the median of warm runs of one
+image, from RGB pixels to maps of the image's size.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import statistics
 import sys
@@ -25,9 +24,9 @@ from ptseg_d2.modeling.network import DenseNetwork
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
+from fvcore.nn import FlopCountAnalysis
 from tabulate import tabulate
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 NUM_WARM_UP = 3
 
@@ -37,8 +36,8 @@ def count_parameters(network: DenseNetwork) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def count_multiply_adds(network: DenseNetwork, height: int, width: int) -> int:
-    """Multiply-adds of convolutions and matrix products for one image, found without computing anything.
+def count_flops(network: DenseNetwork, height: int, width: int) -> int:
+    """fvcore's count for one image; a multiply-add is one.
 
     Args:
         network: backbone and head.
@@ -46,11 +45,11 @@ def count_multiply_adds(network: DenseNetwork, height: int, width: int) -> int:
         width: likewise.
     """
     step = network.size_divisibility
-    backbone, head = (copy.deepcopy(module).to("meta").eval() for module in (network.backbone, network.head))
-    pixels = torch.empty(1, 3, height + -height % step, width + -width % step, device="meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        head(backbone(pixels))
-    return int(counter.get_total_flops()) // 2  # torch counts the multiplication and the addition
+    pixels = torch.zeros(1, 3, height + -height % step, width + -width % step, device=network.device)
+    together = nn.Sequential(network.backbone, network.head).eval()
+    counter = FlopCountAnalysis(together, pixels)
+    counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return int(counter.total())
 
 
 @torch.no_grad()
@@ -118,11 +117,11 @@ def main(args: argparse.Namespace) -> None:
                 branch,
                 f"{cfg.MODEL.BACKBONE.NAME}, {type(network.head).__name__}",
                 f"{count_parameters(network) / 1e6:.2f}",
-                f"{count_multiply_adds(network, height, width) / 1e9:.2f}",
+                f"{count_flops(network, height, width) / 1e9:.2f}",
                 f"{1000 * measure_latency(network, height, width, args.runs):.1f}" if args.runs else "-",
             ]
         )
-    headers = ["branch", "network", "parameters (M)", "multiply-adds (G)", "latency (ms)"]
+    headers = ["branch", "network", "parameters (M)", "FLOPs (G)", "latency (ms)"]
     where = torch.cuda.get_device_name(args.device) if "cuda" in args.device else f"{torch.get_num_threads()} threads"
     sys.stdout.write(f"{tabulate(rows, headers, disable_numparse=True)}\n")
     sys.stdout.write(f"input {height}x{width} (height x width), {args.device} ({where}), torch {torch.__version__}\n")
