@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 Stages = dict[str, CfgNode]
 
+MAX_PICTURE_BYTES = 4_000_000
+"""Pictures of a run keep their full colour: squeezing one takes ten times as long as drawing it."""
+
 
 class Rows:
     """The rows of results.json as models, built from checkpoints when they are asked for."""
@@ -239,4 +242,5 @@ def draw_pictures(rows: Rows, cfg: CfgNode) -> None:
         results.update({row: model([item])[0]["panoptic_seg"] for row, model in models.items()})
         panels = [draw_panoptic(image, *result, metadata) for result in results.values()]
         name = item["image_id"].replace("/", "_")
-        save_png(folder / f"{name}.png", side_by_side([image, *panels], ["input", *results], columns=2))
+        sheet = side_by_side([image, *panels], ["input", *results], columns=2)
+        save_png(folder / f"{name}.png", sheet, MAX_PICTURE_BYTES)

@@ -109,7 +109,7 @@ def save_png(path: str | os.PathLike[str], picture: Picture, max_bytes: int = 30
         for colors in (None, *PALETTE_SIZES):
             candidate = image if colors is None else image.quantize(colors, dither=Image.Dither.NONE)
             buffer = io.BytesIO()
-            candidate.save(buffer, format="PNG", optimize=True)
+            candidate.save(buffer, format="PNG")
             if buffer.tell() <= max_bytes or max(image.size) <= 1:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 Path(path).write_bytes(buffer.getvalue())
