@@ -69,6 +69,6 @@ def test_prior_and_teacher_are_the_same_in_every_process(tmp_path: Path) -> None
         alone = build()
         with EventStorage():
             alone(images_of(rank))
-        separate.append(alone.class_prior)
+        separate.append(alone.labeler.class_prior)
     assert not torch.allclose(separate[0], separate[1])
-    assert torch.allclose(first["class_prior"], (separate[0] + separate[1]) / 2, atol=1e-6)
+    assert torch.allclose(first["labeler.class_prior"], (separate[0] + separate[1]) / 2, atol=1e-6)

@@ -6,9 +6,10 @@ import logging
 from itertools import islice
 from typing import Any
 
-from ptseg_d2.data.loader import JointLoader, PositionSampler, StreamDataset, seeded
+from ptseg_d2.data.loader import JointLoader, PositionSampler, StreamDataset
 from ptseg_d2.data.samplers import Drawn, shuffled
 from ptseg_d2.data.targets import DataError
+from ptseg_d2.random_states import seeded
 
 import numpy as np
 import pytest

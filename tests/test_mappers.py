@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
-from ptseg_d2.data.loader import seeded
 from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
 from ptseg_d2.data.restyle import RandomStyle
 from ptseg_d2.data.views import render_image
+from ptseg_d2.random_states import seeded
 
 import cv2
 import numpy as np

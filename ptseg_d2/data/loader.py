@@ -6,14 +6,13 @@ Position p of a stream decides which image is drawn and every random number of i
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 from ptseg_d2.data.samplers import Draw, Drawn
 from ptseg_d2.data.targets import DataError
+from ptseg_d2.random_states import seeded
 
 import numpy as np
 import torch
@@ -125,18 +124,3 @@ class JointLoader:
         ]
         for batches in zip(*loaders):
             yield [item for batch in batches for item in batch]
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and torch's global generators, and put back their states afterwards."""
-    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.random.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.random.set_rng_state(states[2])

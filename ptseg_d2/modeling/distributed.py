@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from detectron2.utils import comm
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
@@ -19,10 +20,13 @@ def mean_over_processes(value: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def average_buffers_(module: nn.Module) -> None:
-    """Give the floating-point buffers of a module (batch-norm statistics) their mean over all processes, in place."""
+def average_statistics_(module: nn.Module) -> None:
+    """Give the batch-norm layers of a module the mean of their running statistics over all processes, in place."""
     if comm.get_world_size() == 1:
         return
-    for buffer in module.buffers():
-        if buffer.is_floating_point():
-            buffer.copy_(mean_over_processes(buffer))
+    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    statistics = [x for layer in norms for x in (layer.running_mean, layer.running_var) if x is not None]
+    if statistics:
+        mean = mean_over_processes(torch.cat(statistics))
+        for own, shared in zip(statistics, mean.split([len(x) for x in statistics])):
+            own.copy_(shared)

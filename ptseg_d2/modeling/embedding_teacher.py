@@ -70,6 +70,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "ramp_iterations": cfg.MODEL.SELF_TRAINING.RAMP_ITERS,
             "bn_stats": cfg.MODEL.SELF_TRAINING.BN_STATS,
             "evaluate": cfg.MODEL.SELF_TRAINING.EVALUATE,
+            "seed": max(cfg.SEED, 0),
             "thing_ids": class_ids(instance.GROUP) if instance.GROUP else THING_IDS,
             "min_mask_share": instance.MIN_MASK_AREA,
             "min_share": instance.MIN_AREA,

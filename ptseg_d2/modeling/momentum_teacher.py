@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ptseg_d2.modeling.distributed import average_buffers_
+from ptseg_d2.modeling.distributed import average_statistics_
 from ptseg_d2.modeling.ema import copy_, update_ema_
 from ptseg_d2.modeling.network import DenseNetwork
+from ptseg_d2.random_states import seeded
 
+import numpy as np
 import torch
+from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -36,6 +39,7 @@ class MomentumTeacher(nn.Module):
         ramp_iterations: int,
         bn_stats: str,
         evaluate: str,
+        seed: int = 0,
     ) -> None:
         """
         Args:
@@ -47,6 +51,7 @@ class MomentumTeacher(nn.Module):
                 by its own batch and lets the running statistics follow the target batches only (with ClassMix these
                 hold the pasted source pixels too).
             evaluate: "student" or "teacher", the one that predicts in evaluation mode.
+            seed: of the random numbers of training steps (mixing, masking, anchors).
         """
         super().__init__()
         check_choice("MODEL.SELF_TRAINING.EVALUATE", evaluate, ("student", "teacher"))
@@ -57,6 +62,7 @@ class MomentumTeacher(nn.Module):
         self.ramp_iterations = ramp_iterations
         self.bn_stats = bn_stats
         self.evaluate = evaluate
+        self.seed = seed
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
         self._register_load_state_dict_pre_hook(_spread_single_network)
 
@@ -76,13 +82,17 @@ class MomentumTeacher(nn.Module):
 
     def update_teacher_(self, momentum: float) -> None:
         """teacher <- momentum teacher + (1 - momentum) student, buffers included; the same in every process."""
-        average_buffers_(self.student)
+        self._share_statistics()
         update_ema_(self.teacher, self.student, momentum)
 
     def refresh_teacher_(self) -> None:
         """Make the teacher an exact copy of the student, the same in every process."""
-        average_buffers_(self.student)
+        self._share_statistics()
         copy_(self.teacher, self.student)
+
+    def _share_statistics(self) -> None:
+        if self.bn_stats != "frozen":
+            average_statistics_(self.student)
 
     def predict(self, images: Tensor) -> dict[str, Tensor]:
         """Dense maps of the network that `evaluate` names; see `DenseNetwork.predict`."""
@@ -97,12 +107,15 @@ class MomentumTeacher(nn.Module):
         source = [item for item in batched_inputs if item["domain"] == "source"]
         target = [item for item in batched_inputs if item["domain"] == "target"]
         losses: dict[str, Tensor] = {}
-        if source:
-            with untracked_statistics(self.student):
-                losses.update({f"{name}_source": loss for name, loss in self.student(source).items()})
-        if target:
-            weight = self.current_target_weight()
-            losses.update({name: weight * loss for name, loss in self.target_losses(target, source).items()})
+        # Like the data, a function of seed, step and process: a resumed run mixes and masks as an unbroken one.
+        place = np.random.default_rng((self.seed, int(self.num_steps), comm.get_rank()))
+        with seeded(int(place.integers(2**31))):
+            if source:
+                with untracked_statistics(self.student):
+                    losses.update({f"{name}_source": loss for name, loss in self.student(source).items()})
+            if target:
+                weight = self.current_target_weight()
+                losses.update({name: weight * loss for name, loss in self.target_losses(target, source).items()})
         self.num_steps += 1
         return losses
 

@@ -101,15 +101,14 @@ def select_pseudo_labels(
 
 @torch.no_grad()
 def select_by_share(refined: Tensor, floor: float = 0.968) -> tuple[Tensor, Tensor]:
-    """Keep every pixel, and weight all of them alike by how much of the batch is confident (DACS).
+    """Label every pixel, and measure how much of the batch is confident (DACS).
 
     Args:
         refined: (N, C, H, W) float, probabilities.
         floor: probability from which a pixel counts as confident, in [0, 1].
 
     Returns:
-        Labels (N, H, W) int64 without 255, and their weight (N, H, W): one number, the share of confident pixels.
+        Labels (N, H, W) int64 without 255, and the share of confident pixels (scalar), which weights all of them.
     """
     confidence, labels = refined.max(dim=1)
-    share = (confidence >= floor).to(refined.dtype).mean()
-    return labels, share.expand_as(confidence)
+    return labels, (confidence >= floor).to(refined.dtype).mean()
