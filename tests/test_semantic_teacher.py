@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ptseg_d2.data.views import View, full_view, render_image
 from ptseg_d2.losses.semantic import charbonnier_entropy, focal_confidence_loss
 from ptseg_d2.modeling.semantic_teacher import SemanticMomentumTeacher
 from ptseg_d2.resizing import resize
@@ -68,6 +69,41 @@ def test_confidence_share_is_dacs() -> None:
     labels, weight = model.labeler(model.teacher, [item], SIZE)
     assert torch.equal(labels, expected)
     assert weight.unique().tolist() == pytest.approx([0.75], abs=0.01)
+
+
+class ColourTeacher(torch.nn.Module):
+    """Class 13 where an image is red, class 10 elsewhere, and wrong with certainty in the first view."""
+
+    def predict_strided(self, images: torch.Tensor) -> torch.Tensor:
+        red = (images[:, 0] > 127).float()
+        red[0] = 0.0
+        logits = torch.full((len(images), 19, *images.shape[-2:]), -20.0)
+        logits[:, 13], logits[:, 10] = 6 * red, 6 * (1 - red)
+        return logits
+
+
+def test_views_outvote_a_wrong_one_in_every_geometry() -> None:
+    """Zoomed and mirrored views see the red half; the first one, which does not, learns it from them."""
+    model = build(PRIOR_MOMENTUM=0.0)
+    canvas = torch.zeros((3, *SIZE), dtype=torch.uint8)
+    canvas[0, :, 32:] = 255
+    views = [full_view(tuple(SIZE)), full_view(tuple(SIZE), flip=True), View(tuple(SIZE), 8, 24, 16, 32, flip=True)]
+    views.append(full_view(tuple(SIZE)))
+    thetas = torch.stack([view.theta() for view in views])
+    shown = torch.stack([render_image(canvas, theta) for theta in thetas])
+    item = {"teacher_views": shown, "student_views": shown, "thetas": thetas, "domain": "target"}
+    labels, confidence = model.labeler(ColourTeacher(), [item], SIZE)  # type: ignore[arg-type]
+    expected = torch.where(shown[:, 0] > 127, 13, 10)
+    # Four pixels on either side of the border, which the zoomed and mirrored view has at column 48, may be unsure.
+    certain = torch.ones(SIZE, dtype=torch.bool)
+    certain[:, 28:36] = False
+    for index in (0, 1, 3):
+        assert torch.equal(labels[index][certain], expected[index][certain])
+    assert torch.equal(labels[2][:, :44], expected[2][:, :44]) and torch.equal(labels[2][:, 52:], expected[2][:, 52:])
+    # Red is seen by three of four views where the zoomed one looks, by two of three elsewhere.
+    assert confidence[0, 16, 50].item() == pytest.approx(3 / 4, abs=0.01)
+    assert confidence[0, 2, 50].item() == pytest.approx(2 / 3, abs=0.01)
+    assert confidence[0, 2, 5].item() == pytest.approx(1, abs=0.01)
 
 
 def test_predicted_masks_are_the_labels() -> None:
