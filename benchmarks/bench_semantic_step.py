@@ -62,6 +62,9 @@ def parts_of_a_step(cfg: CfgNode) -> dict[str, Callable[[], None]]:
     source_labels = torch.stack([item["sem_seg"] for item in source]).to(model.device)
     views = torch.cat([item["student_views"] for item in target])
     view_labels = source_labels[torch.arange(len(views)) % len(source)]
+    student_batches = [(source_images, source_labels), (views, view_labels)]
+    if cfg.INPUT.MASK_RATIO > 0:  # the student sees the first view of every image once more
+        student_batches.append((views[: len(target)], view_labels[: len(target)]))
     with torch.no_grad():
         probabilities = model.teacher.predict_strided(views).softmax(dim=1)
     groups = probabilities.split([len(item["thetas"]) for item in target])
@@ -77,7 +80,7 @@ def parts_of_a_step(cfg: CfgNode) -> dict[str, Callable[[], None]]:
 
     def student() -> None:
         optimizer.zero_grad()
-        for images, labels in ((source_images, source_labels), (views, view_labels)):
+        for images, labels in student_batches:
             cross_entropy(model.student.predict_strided(images), labels).backward()
 
     def teacher() -> None:

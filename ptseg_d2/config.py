@@ -88,6 +88,7 @@ def _add_target_input(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_VIEWS = 4  # views per target image, the first is the whole canvas (SAC)
     cfg.INPUT.TARGET_ZOOM = (0.5, 1.0)  # side of the other views relative to the canvas
     cfg.INPUT.TARGET_FLIP = 0.5  # probability of flipping a view
+    cfg.INPUT.TARGET_CANVAS_FLIP = 0.5  # probability of flipping the canvas, before the views are cut out of it
     cfg.INPUT.TARGET_JITTER = 0.4  # strength of the student-only colour jitter
     cfg.INPUT.TARGET_JITTER_PROBABILITY = 0.5  # share of the student views with colour jitter
     cfg.INPUT.TARGET_GREY = 0.2  # probability of a grey student view
@@ -156,6 +157,8 @@ def _add_self_training(cfg: CfgNode) -> None:
     st.FOCAL_POWER = 3.0  # exponent of (1 - chi)
     st.IMPORTANCE_SAMPLING = True  # draw target images by predicted class content
     st.UNIFORM_PRIOR = 0.25  # share of uniform sampling in it
+    # classes that the source never shows, so that nothing predicts them: at their turn any image is drawn (SAC)
+    st.UNIFORM_CLASSES = []
     st.CLASS_MIX = False  # paste half of a source image's classes on the student's views (DACS)
     st.MASKED_WEIGHT = 1.0  # weight of the loss on masked views relative to that on the others, see INPUT.MASK_RATIO
     st.ENTROPY_WEIGHT = 0.0  # weight of the student's entropy on target images (FDA .005); 0 = off

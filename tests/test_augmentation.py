@@ -67,6 +67,34 @@ def test_photometric_without_options_changes_nothing() -> None:
     assert torch.equal(plain(image), image)
 
 
+def test_hue_is_a_quarter_of_the_jitter_unless_it_is_given() -> None:
+    image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
+    results = []
+    for hue in (None, 0.1, 0.0):
+        photometric = Photometric(jitter=0.4, jitter_probability=1, blur=(0.1, 1.0), blur_probability=0, hue=hue)
+        torch.manual_seed(1)
+        results.append(photometric(image))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_hue_alone_keeps_grey_images() -> None:
+    photometric = Photometric(jitter=0, jitter_probability=1, blur=(0.1, 1.0), blur_probability=0, hue=0.5)
+    grey = torch.randint(0, 256, (1, 8, 8), dtype=torch.uint8).expand(3, -1, -1)
+    red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1).expand(-1, 8, 8)
+    assert torch.equal(photometric(grey), grey)
+    assert not torch.equal(photometric(red), red)
+
+
+def test_noise_is_that_of_torch_generator() -> None:
+    image = torch.full((3, 8, 8), 100, dtype=torch.uint8)
+    photometric = Photometric(jitter=0, jitter_probability=0, blur=(0.1, 1.0), blur_probability=0, noise=8)
+    torch.manual_seed(1)
+    found = photometric(image)
+    torch.manual_seed(1)
+    assert torch.equal(found, (image + 8 * torch.rand(()) * torch.randn(3, 8, 8)).round().to(torch.uint8))
+
+
 def test_certain_gamma_draws_one_random_number() -> None:
     """As before there was a probability: measured results depend on the numbers that come after."""
     image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)

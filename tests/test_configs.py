@@ -82,6 +82,14 @@ def test_paper_scale_networks_can_be_built(path: Path) -> None:
     assert all(analyze_model.count_parameters(network) > 1e7 for network in build(path, device="meta").values())
 
 
+@pytest.mark.parametrize(("depth", "megaparameters"), [(18, 11.18 + 0.35), (50, 23.51 + 1.40), (101, 42.50 + 1.40)])
+def test_deeplabv2_has_three_backbones(depth: int, megaparameters: float) -> None:
+    """The ResNet without its classifier (He et al. 2016) and four 3x3 convolutions from its channels to 19 classes."""
+    override = ("RECIPE.SEMANTIC_NETWORK", f"../networks/cityscapes_deeplabv2_r{depth}.yaml")
+    network = build(CONFIGS / "synthia_to_cityscapes" / "semantic_deeplabv2_r101.yaml", *override, device="meta")
+    assert analyze_model.count_parameters(network["semantic"]) / 1e6 == pytest.approx(megaparameters, rel=1e-3)
+
+
 @pytest.mark.parametrize("network", SMALL_NETWORKS, ids=lambda path: path.stem)
 def test_small_networks_fit_two_cores(network: Path) -> None:
     """No more FLOPs than the network of the small configs itself."""
@@ -112,6 +120,15 @@ def test_a_network_file_counts_for_the_asked_config_and_for_the_stages_it_needs(
     assert stages[0].MODEL.WEIGHTS == "weights/R-18.pkl"
     assert stages[1].MODEL.WEIGHTS == f"{Path(stages[0].OUTPUT_DIR)}/model_final.pth"
     assert [cfg.INPUT.CROP_SIZE for cfg in stages] == [(640, 640), (512, 1024), (512, 1024)]
+
+
+@pytest.mark.parametrize("path", ASKED, ids=name_of)
+def test_classes_that_synthia_lacks_are_drawn_uniformly(path: Path) -> None:
+    """Where SYNTHIA is the only source; GTA5 and miniscapes show every class."""
+    for cfg in load_recipe(path):
+        if cfg.MODEL.META_ARCHITECTURE == "SemanticMomentumTeacher":
+            lacking = cfg.DATASETS.SOURCE == ("synthia_labeled_train",)
+            assert cfg.MODEL.SELF_TRAINING.UNIFORM_CLASSES == (["terrain", "truck", "train"] if lacking else [])
 
 
 def test_overrides_win_over_the_network_file() -> None:

@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *ROOT.glob("[A-Z]*.md"), *ROOT.glob("datasets/*.md")]
+DOCUMENTS = [ROOT / "README.md", *ROOT.glob("[A-Z]*.md"), *ROOT.glob("datasets/*.md"), *ROOT.glob("docs/*.md")]
 FOLDERS = "configs|tools|datasets|tests|benchmarks|docs|ptseg_d2"
 
 

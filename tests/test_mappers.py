@@ -40,13 +40,16 @@ def cityscapes_item(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def target_mapper(photometric: Photometric = NO_NOISE, num_views: int = 3) -> TargetViewsMapper:
+def target_mapper(
+    photometric: Photometric = NO_NOISE, num_views: int = 3, flip: float = 0.5, canvas_flip: float = 0.5
+) -> TargetViewsMapper:
     return TargetViewsMapper(
         crop=(8, 16),
         pre_scale=(1.0, 1.0),
         num_views=num_views,
         zoom=(0.5, 1.0),
-        flip=0.5,
+        flip=flip,
+        canvas_flip=canvas_flip,
         photometric=photometric,
     )
 
@@ -139,6 +142,15 @@ def test_target_views_are_views_of_one_canvas(cityscapes_item: dict[str, Any]) -
     canvas = render_image(item["teacher_views"][0], item["thetas"][0])
     for view, theta in zip(item["teacher_views"], item["thetas"]):
         assert torch.equal(render_image(canvas, theta), view)
+
+
+@pytest.mark.parametrize(("flip", "canvas_flip", "mirrored"), [(0.0, 0.0, False), (0.0, 1.0, True), (1.0, 1.0, False)])
+def test_canvas_and_view_flips(
+    flip: float, canvas_flip: float, mirrored: bool, cityscapes_item: dict[str, Any]
+) -> None:
+    plain = torch.from_numpy(cv2.imread(cityscapes_item["file_name"])[..., ::-1].copy()).permute(2, 0, 1)
+    item = target_mapper(num_views=1, flip=flip, canvas_flip=canvas_flip)(cityscapes_item)
+    assert torch.equal(item["teacher_views"][0], plain.flip(-1) if mirrored else plain)
 
 
 def test_noise_is_for_the_student_only(cityscapes_item: dict[str, Any]) -> None:

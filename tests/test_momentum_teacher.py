@@ -145,6 +145,22 @@ def test_ema_hook_cadence() -> None:
     assert FakeTrainer().run(EMAHook(model, 0.5, interval=2), model, 5) == [0, 1, 1, 2.5, 2.5]
 
 
+def test_warm_up_copies_first_and_is_capped() -> None:
+    """DACS: old weights 0, 1/2, 2/3, 3/4, ... up to .7; the student is t, and 1, 3/2, 2 are the means of 1..t."""
+    model = build("semantic_selftrain.yaml")
+    nn.init.constant_(next(iter(model.teacher.parameters())), -100.0)
+    seen = FakeTrainer().run(EMAHook(model, 0.7, warm_up=True), model, 5)
+    fourth = 0.7 * 2 + 0.3 * 4
+    assert seen == pytest.approx([1, 1.5, 2, fourth, 0.7 * fourth + 0.3 * 5])
+
+
+def test_warm_up_counts_updates_not_iterations() -> None:
+    model = build("semantic_selftrain.yaml")
+    nn.init.constant_(next(iter(model.teacher.parameters())), -100.0)
+    seen = FakeTrainer().run(EMAHook(model, 0.9, interval=2, warm_up=True), model, 4)
+    assert seen == pytest.approx([-100, 2, 2, 3])  # after iteration 4: (2 + 4) / 2
+
+
 def test_refresh_hook_copies_every_interval() -> None:
     model = build("selftrain_icm.yaml")
     nn.init.constant_(next(iter(model.teacher.parameters())), 0.0)

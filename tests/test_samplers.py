@@ -37,9 +37,30 @@ def test_importance_with_uniform_share() -> None:
     assert frequencies(draw, 2)[1] == pytest.approx(0.125, abs=0.015)
 
 
+def test_uniform_classes_keep_their_turn_and_draw_any_image() -> None:
+    # Class 0 fills image 0; class 1, though it is in image 1 only, and class 2, which is nowhere, draw one of four.
+    shares = np.array([[2.0, 0, 0], [0, 9, 0], [0, 0, 0], [0, 0, 0]])
+    draw = by_importance(shares, uniform=0.0, uniform_classes=[1, 2])
+    np.testing.assert_allclose(frequencies(draw, 4), [1 / 3 + 2 / 12, 1 / 6, 1 / 6, 1 / 6], atol=0.02)
+    assert shares.sum() == 11  # the caller's own
+
+
+def test_without_uniform_classes_draws_are_those_of_the_published_results() -> None:
+    """The arithmetic from before there were any, number by number."""
+    shares = np.random.default_rng(1).random((50, 6)) * [1, 0, 3, 1, 0, 5]
+    totals = shares.sum(axis=0)
+    weights = 0.25 / 50 + 0.75 * (shares[:, totals > 0] / totals[totals > 0])
+    cumulative = np.cumsum(weights, axis=0)
+    draw, rng, again = by_importance(shares, 0.25), np.random.default_rng(2), np.random.default_rng(2)
+    for position in range(500):
+        column = cumulative[:, again.integers(4)]
+        expected = min(int(np.searchsorted(column, again.random() * column[-1])), 49)
+        assert draw(position, rng) == (expected, None)
+
+
 def test_importance_without_any_class_is_an_error() -> None:
     with pytest.raises(DataError, match="no class occurs"):
-        by_importance(np.zeros((3, 2)), uniform=0.25)
+        by_importance(np.zeros((3, 2)), uniform=0.25, uniform_classes=[1])
 
 
 def test_rare_classes_follow_the_softmax() -> None:

@@ -63,6 +63,16 @@ def test_v2_is_the_sum_of_its_branches() -> None:
         torch.testing.assert_close(head({"res5": x})[0], expected, atol=1e-5, rtol=1e-5)
 
 
+def test_v2_adds_in_float32() -> None:
+    head = make_head("v2")
+    features = {"res5": torch.randn(1, 8, 3, 5)}
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        first, second = (branch(features["res5"]) for branch in head.branches)  # type: ignore[operator, union-attr]
+        found = head(features)
+    assert first.dtype == torch.bfloat16 and found.dtype == torch.float32
+    assert torch.equal(found, first.float() + second.float())
+
+
 def test_v2_starts_with_small_weights_and_no_bias() -> None:
     head = DeepLabV2Head({"x": ShapeSpec(channels=512)}, in_feature="x", num_classes=19, aspp_dilations=[6, 12])
     for branch in head.branches:
@@ -99,12 +109,14 @@ def test_v3_sees_the_whole_image() -> None:
 @pytest.mark.parametrize(
     ("network", "strides"),
     [
+        ("cityscapes_deeplabv2_r18.yaml", {"res5": 8}),
+        ("cityscapes_deeplabv2_r50.yaml", {"res5": 8}),
         ("cityscapes_deeplabv2_r101.yaml", {"res5": 8}),
         ("cityscapes_deeplabv3_r101.yaml", {"res5": 16}),
         ("cityscapes_deeplabv3plus_r101.yaml", {"res2": 4, "res5": 16}),
     ],
 )
-def test_output_strides_of_resnet_101(network: str, strides: dict[str, int]) -> None:
+def test_output_strides_of_paper_scale_backbones(network: str, strides: dict[str, int]) -> None:
     cfg = get_ptseg_cfg()
     cfg.merge_from_file(str(CONFIGS / "networks" / network))
     with torch.device("meta"):

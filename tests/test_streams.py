@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from itertools import islice
@@ -13,13 +14,15 @@ from ptseg_d2.data.loader import JointLoader, StreamDataset
 from ptseg_d2.data.mappers import SourceMapper
 from ptseg_d2.data.restyle import RandomStyle
 from ptseg_d2.data.samplers import shuffled
-from ptseg_d2.data.streams import build_streams, source_stream, uses_target
+from ptseg_d2.data.streams import build_streams, source_stream, target_stream, uses_target
 from ptseg_d2.data.targets import read_image, read_labels
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
 from tiny import small
 
 SMALL_CROP = ("INPUT.CROP_SIZE", "(32, 64)")
@@ -135,6 +138,71 @@ def test_data_set_smaller_than_a_batch(world: Path) -> None:
         batches = list(islice(JointLoader(build_streams(cfg), num_workers=0), 3))
         assert [len(batch) for batch in batches] == [5, 5, 5]
         assert len({item["file_name"] for batch in batches for item in batch}) == 2
+
+
+def test_target_set_smaller_than_a_batch(world: Path, tmp_path: Path) -> None:
+    files = sorted(world.glob("cityscapes/leftImg8bit/train/*/*.png"))
+    for path in files[2:]:
+        path.unlink()
+    sizes = ("SOLVER.SOURCE_PER_BATCH", "0", "SOLVER.TARGET_PER_BATCH", "5", *SMALL_CROP)
+    for masks in ("", write_masks(world, tmp_path / "masks")):
+        cfg = small("semantic_selftrain.yaml", *sizes, "INPUT.PREDICTED_MASKS", masks)
+        batches = list(islice(JointLoader(build_streams(cfg), num_workers=0), 3))
+        assert [len(batch) for batch in batches] == [5, 5, 5]
+        assert {item["file_name"] for batch in batches for item in batch} == {str(path) for path in files[:2]}
+
+
+def write_masks(world: Path, folder: Path) -> str:
+    """Masks for the target images as tools/predict_masks.py writes them: all car in the first, else road."""
+    folder.mkdir()
+    images = {}
+    for number, item in enumerate(DatasetCatalog.get("miniscapes_cityscapes_unlabeled_train")):
+        class_id = 13 if number == 0 else 0
+        assert cv2.imwrite(str(folder / f"{number}.png"), np.full((64, 128), class_id, np.uint8))
+        images[item["image_id"]] = {"mask": f"{number}.png", "class_shares": np.eye(19)[class_id].tolist()}
+    (folder / "index.json").write_text(json.dumps({"images": images, "skipped": []}))
+    return str(folder / "index.json")
+
+
+def drawn_target_images(cfg: CfgNode, num_draws: int = 2000) -> list[float]:
+    """Share of the draws of each target image."""
+    stream = target_stream(cfg)
+    rng = np.random.default_rng(0)
+    counts = np.bincount([stream.draw(p, rng).image_index for p in range(num_draws)], minlength=6)
+    return (counts / num_draws).tolist()
+
+
+@pytest.mark.parametrize(
+    ("things", "uniform", "first"),
+    [
+        ("False", "[]", 1 / 2),  # car or road
+        ("False", "['train', 'truck']", 1 / 4 + 1 / 2 / 6),  # car, road, train or truck
+        ("True", "['train', 'terrain']", 1 / 2 + 1 / 2 / 6),  # car or train: of the things only
+    ],
+)
+def test_uniform_classes_are_names(things: str, uniform: str, first: float, world: Path, tmp_path: Path) -> None:
+    masks = ("INPUT.PREDICTED_MASKS", write_masks(world, tmp_path / "masks"), "INPUT.DRAW_THINGS", things)
+    prior = ("MODEL.SELF_TRAINING.UNIFORM_PRIOR", "0.0", "MODEL.SELF_TRAINING.UNIFORM_CLASSES", uniform)
+    found = drawn_target_images(small("semantic_selftrain.yaml", *masks, *prior))
+    assert found == pytest.approx([first, *[(1 - first) / 5] * 5], abs=0.03)
+
+
+def test_fixed_labels_without_masks_are_an_error_before_training(world: Path) -> None:
+    predicted = ("MODEL.SELF_TRAINING.PSEUDO_LABELS", "predicted", "INPUT.PREDICTED_MASKS")
+    with pytest.raises(ValueError, match=r"INPUT\.PREDICTED_MASKS to .* tools/predict_masks\.py"):
+        target_stream(small("semantic_selftrain.yaml", *predicted, ""))
+    with pytest.raises(FileNotFoundError, match=r"nowhere/index\.json not found; .* tools/predict_masks\.py"):
+        target_stream(small("semantic_selftrain.yaml", *predicted, "nowhere/index.json"))
+
+
+def test_flips_of_the_target_are_keys(world: Path) -> None:
+    size = ("INPUT.CROP_SIZE", "(64, 128)", "INPUT.TARGET_PRE_SCALE", "(1.0, 1.0)", "INPUT.TARGET_FLIP", "0.0")
+    for canvas_flip in (0, 1):
+        stream = target_stream(small("semantic_selftrain.yaml", *size, "INPUT.TARGET_CANVAS_FLIP", f"{canvas_flip}.0"))
+        for position in range(4):
+            item = stream[position]
+            expected = read_image(item["file_name"])[:, :: -1 if canvas_flip else 1]
+            assert np.array_equal(item["teacher_views"][0].permute(1, 2, 0), expected)
 
 
 def test_styled_stage_sees_the_look_of_the_target_and_nothing_else(world: Path) -> None:

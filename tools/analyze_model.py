@@ -123,8 +123,8 @@ def main(args: argparse.Namespace) -> None:
         )
     headers = ["branch", "network", "parameters (M)", "FLOPs (G)", "latency (ms)"]
     where = torch.cuda.get_device_name(args.device) if "cuda" in args.device else f"{torch.get_num_threads()} threads"
-    sys.stdout.write(f"{tabulate(rows, headers, disable_numparse=True)}\n")
-    sys.stdout.write(f"input {height}x{width} (height x width), {args.device} ({where}), torch {torch.__version__}\n")
+    print(tabulate(rows, headers, disable_numparse=True))
+    print(f"input {height}x{width} (height x width), {args.device} ({where}), torch {torch.__version__}")
 
 
 def run(argv: Sequence[str] | None = None) -> None:

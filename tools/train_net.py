@@ -16,7 +16,7 @@ import sys
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.engine.evaluation import evaluate_recipe
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
-from ptseg_d2.engine.stages import run_stage
+from ptseg_d2.engine.stages import check_stages, run_stage
 from ptseg_d2.engine.trainer import check_meta_architecture
 
 import torch
@@ -30,10 +30,13 @@ USER_ERRORS = (DataError, FileNotFoundError, RecipeError, ValueError)
 
 def main(args: argparse.Namespace) -> None:
     """Run one recipe in this process (one of several under `launch`)."""
+    torch.set_float32_matmul_precision("high")
     cfg = load_config(args.config_file, args.opts)
     stages = load_recipe(args.config_file, args.opts)
     for stage in stages:
         check_meta_architecture(stage)
+    if not args.eval_only:
+        check_stages(stages, comm.get_world_size())
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="ptseg_d2")
     if not args.eval_only:
@@ -61,5 +64,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_float32_matmul_precision("high")
     run()

@@ -73,10 +73,11 @@ class Photometric:
         gamma: float = 0.0,
         gamma_probability: float = 1.0,
         noise: float = 0.0,
+        hue: float | None = None,
     ) -> None:
         """
         Args:
-            jitter: strength of brightness, contrast and saturation changes in [0, 1]; hue gets a quarter of it.
+            jitter: strength of brightness, contrast and saturation changes in [0, 1].
             jitter_probability: share of the images that are jittered.
             blur: range of the Gaussian sigma in pixels.
             blur_probability: share of the images that are blurred.
@@ -84,10 +85,12 @@ class Photometric:
             gamma: gamma is drawn from exp(U[-gamma, gamma]); 0 = off.
             gamma_probability: share of the images with another gamma.
             noise: largest standard deviation of additive pixel noise, in grey levels.
+            hue: strength of the jitter's hue changes in [0, 0.5]; None = a quarter of `jitter`.
         """
         steps: list[Any] = []
-        if jitter > 0:
-            colour = v2.ColorJitter(jitter, jitter, jitter, min(0.5, jitter / 4))
+        hue = min(0.5, jitter / 4) if hue is None else hue
+        if jitter > 0 or hue > 0:
+            colour = v2.ColorJitter(jitter, jitter, jitter, hue)
             steps.append(v2.RandomApply([colour], p=jitter_probability))
         if blur_probability > 0:
             kernel = 2 * math.ceil(2 * blur[1]) + 1
@@ -107,7 +110,8 @@ class Photometric:
             image = v2.functional.adjust_gamma(image, exponent)
         if self.noise > 0:
             sigma = self.noise * float(torch.rand(()))
-            noisy = image.float() + sigma * torch.randn(image.shape)
+            clean = image.float()
+            noisy = clean + sigma * torch.randn_like(clean)
             image = noisy.round().clamp(0, 255).to(torch.uint8)
         return image
 

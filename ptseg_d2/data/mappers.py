@@ -130,6 +130,7 @@ class TargetViewsMapper:
         num_views: int,
         zoom: tuple[float, float],
         flip: float,
+        canvas_flip: float,
         photometric: Photometric,
         cache_bytes: int = 0,
     ) -> None:
@@ -140,6 +141,7 @@ class TargetViewsMapper:
             num_views: V; the first view is the whole canvas.
             zoom: side of the other views relative to the canvas.
             flip: probability that a view is mirrored.
+            canvas_flip: probability that the canvas, and with it all views, is mirrored.
             photometric: noise of the student's views.
             cache_bytes: memory for decoded images, per process.
         """
@@ -148,6 +150,7 @@ class TargetViewsMapper:
         self.num_views = num_views
         self.zoom = zoom
         self.flip = flip
+        self.canvas_flip = canvas_flip
         self.photometric = photometric
         self.cache: MemoryCache[NDArray[np.uint8]] = MemoryCache(cache_bytes, lambda image: image.nbytes)
 
@@ -158,7 +161,7 @@ class TargetViewsMapper:
         size = (image.shape[0], image.shape[1])
         cover = max(self.crop[0] / size[0], self.crop[1] / size[1])
         scale = (cover * self.pre_scale[0], cover * self.pre_scale[1])
-        affine = random_crop_affine(size, self.crop, scale, flip=0.5)
+        affine = random_crop_affine(size, self.crop, scale, self.canvas_flip)
         canvas = to_tensor(warp_image(image, affine, self.crop))
         thetas = self._thetas()
         clean = torch.stack([render_image(canvas, theta) for theta in thetas])

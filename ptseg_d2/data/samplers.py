@@ -38,19 +38,26 @@ def shuffled(num_images: int, seed: int) -> Draw:
     return draw
 
 
-def by_importance(class_shares: np.ndarray, uniform: float) -> Draw:
+def by_importance(class_shares: np.ndarray, uniform: float, uniform_classes: Sequence[int] = ()) -> Draw:
     """Class uniformly, then image by its share of that class's pixels (SAC, algorithms.md 1.4).
 
     Args:
         class_shares: (images, C) pixels of each class in each image, any unit. Classes that occur
             nowhere are not drawn.
         uniform: share of uniform sampling in each class's weights, in [0, 1].
+        uniform_classes: columns of `class_shares` that are drawn whether they occur or not, and then any image.
+
+    Raises:
+        DataError: no class occurs.
     """
     totals = class_shares.sum(axis=0)
-    shares = class_shares[:, totals > 0] / totals[totals > 0]
-    if shares.shape[1] == 0:
+    if not totals.any():
         raise DataError("no class occurs in any predicted mask: the semantic network predicts nothing")
-    weights = uniform / len(class_shares) + (1 - uniform) * shares
+    by_share = totals > 0
+    by_share[list(uniform_classes)] = False
+    shares = class_shares[:, by_share] / totals[by_share]
+    anywhere = np.full((len(class_shares), len(uniform_classes)), 1 / len(class_shares))
+    weights = uniform / len(class_shares) + (1 - uniform) * np.concatenate([shares, anywhere], axis=1)
     cumulative = np.cumsum(weights, axis=0)
 
     def draw(position: int, rng: np.random.Generator) -> Drawn:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS, class_ids
+from ptseg_d2.data.categories import CLASS_NAMES, NUM_CLASSES, THING_IDS, class_ids
 from ptseg_d2.data.class_pixels import scan
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 from ptseg_d2.data.lists import keep_listed, list_files
@@ -28,12 +28,30 @@ logger = logging.getLogger(__name__)
 
 def build_streams(cfg: CfgNode) -> list[tuple[Dataset, int]]:
     """Source and target streams with their images per step; a stream that is not used is not opened."""
-    streams: list[tuple[Dataset, int]] = []
-    if cfg.SOLVER.SOURCE_PER_BATCH > 0:
-        streams.append((source_stream(cfg), cfg.SOLVER.SOURCE_PER_BATCH))
-    if cfg.SOLVER.TARGET_PER_BATCH > 0 and _has_teacher(cfg):
-        streams.append((target_stream(cfg), cfg.SOLVER.TARGET_PER_BATCH))
-    return streams
+    make = {"SOURCE_PER_BATCH": source_stream, "TARGET_PER_BATCH": target_stream}
+    return [(make[key](cfg), size) for key, size in images_per_step(cfg).items()]
+
+
+def images_per_step(cfg: CfgNode) -> dict[str, int]:
+    """Images per step, over all processes, of the streams that training opens; by their keys below SOLVER."""
+    keys = ["SOURCE_PER_BATCH", "TARGET_PER_BATCH"] if _has_teacher(cfg) else ["SOURCE_PER_BATCH"]
+    return {key: cfg.SOLVER[key] for key in keys if cfg.SOLVER[key] > 0}
+
+
+def require_masks(cfg: CfgNode) -> None:
+    """Raise a ValueError that says what to do when a stage trains on predicted masks and there are none."""
+    if cfg.INPUT.PREDICTED_MASKS or "TARGET_PER_BATCH" not in images_per_step(cfg):
+        return
+    if cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher":
+        choice = "MODEL.META_ARCHITECTURE = 'EmbeddingMomentumTeacher'"
+    elif cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS == "predicted":
+        choice = "MODEL.SELF_TRAINING.PSEUDO_LABELS = 'predicted'"
+    else:
+        return
+    raise ValueError(
+        f"{choice} learns from class masks of the target images: set INPUT.PREDICTED_MASKS to the index.json that "
+        "tools/predict_masks.py writes, or RECIPE.MASKS_FROM to an earlier stage"
+    )
 
 
 def uses_target(cfg: CfgNode) -> bool:
@@ -85,6 +103,7 @@ def source_dicts(cfg: CfgNode) -> list[tuple[str, list[dict[str, Any]]]]:
 
 def target_stream(cfg: CfgNode) -> StreamDataset:
     """Unlabelled images of DATASETS.TARGET with the masks an earlier stage predicted, if there are any."""
+    require_masks(cfg)
     dicts = target_dicts(cfg)
     mapper = TargetViewsMapper(
         crop=tuple(cfg.INPUT.CROP_SIZE),
@@ -92,6 +111,7 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
         num_views=cfg.INPUT.TARGET_VIEWS,
         zoom=tuple(cfg.INPUT.TARGET_ZOOM),
         flip=cfg.INPUT.TARGET_FLIP,
+        canvas_flip=cfg.INPUT.TARGET_CANVAS_FLIP,
         photometric=Photometric(
             jitter=cfg.INPUT.TARGET_JITTER,
             jitter_probability=cfg.INPUT.TARGET_JITTER_PROBABILITY,
@@ -112,7 +132,10 @@ def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
         return dicts
     index = Path(cfg.INPUT.PREDICTED_MASKS)
     if not index.exists():
-        raise FileNotFoundError(f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM)")
+        raise FileNotFoundError(
+            f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM), or tools/predict_masks.py and set "
+            "INPUT.PREDICTED_MASKS to the index.json that it writes"
+        )
     content = json.loads(index.read_text(encoding="utf-8"))
     predicted = content["images"]
     dicts = [item for item in dicts if item["image_id"] not in content.get("skipped", [])]
@@ -178,9 +201,13 @@ def _draw_target(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> Draw:
     if not cfg.MODEL.SELF_TRAINING.IMPORTANCE_SAMPLING or "class_shares" not in dicts[0]:
         return shuffled(len(dicts), seed)
     shares = np.array([item["class_shares"] for item in dicts])
+    classes: Sequence[int] = range(NUM_CLASSES)
     if cfg.INPUT.DRAW_THINGS:
-        shares = shares[:, class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else THING_IDS]
-    return by_importance(shares, cfg.MODEL.SELF_TRAINING.UNIFORM_PRIOR)
+        classes = class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else THING_IDS
+        shares = shares[:, classes]
+    options = cfg.MODEL.SELF_TRAINING
+    uniform = [classes.index(i) for i in class_ids(options.UNIFORM_CLASSES) if i in classes]
+    return by_importance(shares, options.UNIFORM_PRIOR, uniform)
 
 
 def _restyle(cfg: CfgNode) -> RandomStyle | None:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,13 @@ def _predictions(
         yield item["image_id"], network([image])[0]["sem_seg"]
 
 
-def _keep_confident(masks: Any, thresholds: NDArray[np.int64]) -> None:
-    """Set pixels below the threshold of their class to 255, and remove the confidence files."""
+def _keep_confident(masks: Iterable[Path], thresholds: NDArray[np.int64]) -> None:
+    """Set pixels below the threshold of their class to 255, and remove the confidence files.
+
+    Args:
+        masks: mask files; the 16-bit PNG beside each holds its levels, round(LEVELS * probability) per pixel.
+        thresholds: (C,) smallest level that is kept of each class.
+    """
     for path in masks:
         sem_seg, levels = (_read_png(file) for file in (path, _confidence_file(path)))
         _write_png(path, np.where(levels >= thresholds[sem_seg], sem_seg, VOID).astype(np.uint8))

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import class_ids
-from ptseg_d2.data.streams import target_stream
+from ptseg_d2.data.streams import images_per_step, require_masks, target_stream
 from ptseg_d2.engine.masks import MASKS, predict_masks, predicted_share
 from ptseg_d2.engine.recipe import RecipeError, check_same_settings, read_done, run_once, settings, write_atomically
-from ptseg_d2.engine.trainer import Trainer, require_weights
+from ptseg_d2.engine.trainer import Trainer
+from ptseg_d2.engine.weights import load_weights
 from ptseg_d2.modeling.network import DenseNetwork
 
 import torch
@@ -43,6 +44,28 @@ def run_stage(cfg: CfgNode, resume: bool) -> None:
         run_once(cfg, adapt_batch_norm)
     else:
         run_once(_with_masks(cfg), lambda stage_cfg: train(stage_cfg, resume))
+
+
+def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
+    """Find what would end a later stage, perhaps days into the run, before the first one begins.
+
+    Args:
+        stages: configs of the recipe.
+        num_processes: over which every step's images are divided.
+
+    Raises:
+        ValueError: images do not divide, or a stage trains on masks that no other makes.
+    """
+    for cfg in stages:
+        if cfg.RECIPE.STAGE.endswith("_adapted"):  # no training: all processes see the same images
+            continue
+        for key, size in images_per_step(cfg).items():
+            if size % num_processes:
+                raise ValueError(
+                    f"stage {cfg.RECIPE.STAGE}: SOLVER.{key} = {size} images per step do not divide over "
+                    f"{num_processes} processes (--num-gpus x --num-machines); choose a multiple of {num_processes}"
+                )
+        require_masks(_with_masks(cfg))
 
 
 def train(cfg: CfgNode, resume: bool) -> None:
@@ -146,14 +169,14 @@ def _train_group(cfg: CfgNode, resume: bool) -> dict[str, Any]:
         return {"trained": True}
     logger.warning("%s keeps the source model: its classes were predicted in no target image", cfg.OUTPUT_DIR)
     model = build_model(cfg)
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    load_weights(model, cfg.MODEL.WEIGHTS)
     DetectionCheckpointer(model, cfg.OUTPUT_DIR).save("model_final")
     return {"trained": False}
 
 
 def _with_masks(cfg: CfgNode) -> CfgNode:
-    """Point INPUT.PREDICTED_MASKS at the masks of the stage that RECIPE.MASKS_FROM names."""
-    if not cfg.RECIPE.MASKS_FROM:
+    """Point INPUT.PREDICTED_MASKS at the masks of the stage that RECIPE.MASKS_FROM names, unless the user set it."""
+    if cfg.INPUT.PREDICTED_MASKS or not cfg.RECIPE.MASKS_FROM:
         return cfg
     cfg = cfg.clone()
     cfg.defrost()
@@ -169,10 +192,8 @@ def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
         cfg: config of the stage.
         weights: checkpoint; default MODEL.WEIGHTS.
     """
-    weights = cfg.MODEL.WEIGHTS if weights is None else weights
-    require_weights(weights)
     model = build_model(cfg)
-    DetectionCheckpointer(model).load(weights)
+    load_weights(model, cfg.MODEL.WEIGHTS if weights is None else weights)
     return model.eval()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ptseg_d2.data.loader import JointLoader
 from ptseg_d2.data.streams import build_streams, build_test_loader
 from ptseg_d2.engine.hooks import EMAHook, ProgressBar, RandomStateHook, RefreshTeacherHook, unwrap
+from ptseg_d2.engine.weights import load_weights
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.modeling.semantic_teacher import SemanticMomentumTeacher
@@ -118,22 +119,11 @@ class Trainer(DefaultTrainer):
 
     def resume_or_load(self, resume: bool = True) -> None:
         """As Detectron2's, and the data go on where the checkpoint left them."""
-        if not (resume and self.checkpointer.has_checkpoint()):
-            require_weights(self.cfg.MODEL.WEIGHTS)
-        super().resume_or_load(resume)
+        if resume and self.checkpointer.has_checkpoint():
+            super().resume_or_load(resume)
+        else:
+            load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         self.data_loader.start_step = self.start_iter
-
-
-def require_weights(path: str) -> None:
-    """Raise a FileNotFoundError that says what to do when a checkpoint on this machine is missing.
-
-    Args:
-        path: MODEL.WEIGHTS; "" (random weights) and addresses like detectron2://... pass.
-    """
-    if path and "://" not in path and not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"weights {path} not found; run the stage that makes them (RECIPE.NEEDS), or set MODEL.WEIGHTS"
-        )
 
 
 def _with_total_batch(cfg: CfgNode) -> CfgNode:

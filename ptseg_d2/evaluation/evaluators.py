@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ptseg_d2.data.categories import MEANS, SYNTHIA16_IDS
+from ptseg_d2.data.categories import SUBSET_MEANS, SYNTHIA16_IDS
 from ptseg_d2.evaluation.ground_truth import GroundTruth, GroundTruthCache
 from ptseg_d2.evaluation.instance_ap import OFFICIAL_MIN_REGION_SIZE, InstanceAP
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
@@ -51,7 +51,7 @@ class PanopticEvaluator(DatasetEvaluator):
         """Forget all images."""
         self._counts = {"images": 0, "panoptic_seg": 0, "sem_seg": 0}
         self._panoptic = PanopticQuality(self.class_names, self.thing_ids, {"PQ16": SYNTHIA16_IDS})
-        self._semantic = ConfusionMatrix(self.class_names, {name: ids for name, ids in MEANS.items() if name != "mIoU"})
+        self._semantic = ConfusionMatrix(self.class_names, SUBSET_MEANS)
         self._instance = InstanceAP(self.class_names, self.thing_ids, self.min_region_size)
 
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:

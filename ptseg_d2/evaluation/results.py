@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-ROW_ORDER = ("source", "styled", "adapted", "abn", "selftrain", "oracle", "components")
+ROW_ORDER = ("source", "styled", "adapted", "selftrain", "oracle", "components")
 COLUMNS = (
     ("panoptic", "PQ"),
     ("panoptic", "SQ"),

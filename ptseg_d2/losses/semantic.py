@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def cross_entropy(logits: Tensor, sem_seg: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Weighted mean cross entropy over the labelled pixels.
+    """Weighted mean cross entropy over the labelled pixels (SAC's public code divides by all pixels, void included).
 
     Args:
         logits: (N, C, h, w) float, resized to the label size.

@@ -1,11 +1,11 @@
-"""A ResNet of free width that runs from random weights on small images."""
+"""ResNets of basic blocks: a compact one for small images and random weights, a dilated one for ImageNet weights."""
 
 from __future__ import annotations
 
 from detectron2.config import CfgNode
 from detectron2.layers import CNNBlockBase, Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY
-from detectron2.modeling.backbone.resnet import BasicBlock, ResNet
+from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 from torch import Tensor, nn
 
 BLOCKS_PER_STAGE = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -24,6 +24,17 @@ class FineStem(CNNBlockBase):
         return self.conv2(self.conv1(x))
 
 
+class DilatedBasicBlock(BasicBlock):
+    """Detectron2's basic block with dilated 3x3 convolutions; the same parameters under the same names."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1, norm: str = "BN"
+    ) -> None:
+        super().__init__(in_channels, out_channels, stride=stride, norm=norm)
+        for convolution in (self.conv1, self.conv2):
+            convolution.dilation = convolution.padding = (dilation, dilation)
+
+
 @BACKBONE_REGISTRY.register()
 def build_compact_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """ResNet-10/18/34 of basic blocks with strides 2 (stem), 4, 8, 16, 32 and the width cfg asks for.
@@ -32,26 +43,68 @@ def build_compact_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNe
     MODEL.RESNETS.RES5_DILATION = 2 the last stage keeps stride 16.
     """
     options = cfg.MODEL.RESNETS
-    if options.DEPTH not in BLOCKS_PER_STAGE:
-        raise ValueError(f"MODEL.RESNETS.DEPTH = {options.DEPTH}; expected one of {sorted(BLOCKS_PER_STAGE)}")
+    _check_depth(options.DEPTH, sorted(BLOCKS_PER_STAGE))
+    stem = FineStem(input_shape.channels or 3, options.STEM_OUT_CHANNELS, options.NORM)
+    stages = _basic_stages(options, strides=(2, 2, 2, 1 if options.RES5_DILATION == 2 else 2))
+    return ResNet(stem, stages, out_features=options.OUT_FEATURES)
+
+
+@BACKBONE_REGISTRY.register()
+def build_dilated_basic_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
+    """ResNet-18/34 as Detectron2's own, with the dilations of its DeepLab builder, which knows bottleneck blocks only.
+
+    MODEL.RESNETS.RES4_DILATION and RES5_DILATION above 1 dilate the 3x3 convolutions of a stage and take away its
+    stride. RES5_MULTI_GRID, one factor for each of a deeper network's three last blocks, has no meaning here.
+    """
+    options = cfg.MODEL.RESNETS
+    _check_depth(options.DEPTH, [18, 34])
+    if options.RES2_OUT_CHANNELS != options.STEM_OUT_CHANNELS:
+        raise ValueError(
+            f"MODEL.RESNETS.RES2_OUT_CHANNELS = {options.RES2_OUT_CHANNELS}; ResNet-{options.DEPTH} has as many as "
+            f"STEM_OUT_CHANNELS = {options.STEM_OUT_CHANNELS}"
+        )
+    dilations = (1, 1, options.RES4_DILATION, options.RES5_DILATION)
+    if dilations[2:] not in ((1, 1), (1, 2), (1, 4), (2, 4)):
+        raise ValueError(
+            f"MODEL.RESNETS.RES4_DILATION, RES5_DILATION = {dilations[2]}, {dilations[3]}; expected 1, 1 (output "
+            "stride 32), 1, 2 or 1, 4 (16), or 2, 4 (8)"
+        )
+    stem = BasicStem(input_shape.channels or 3, options.STEM_OUT_CHANNELS, options.NORM)
+    stages = _basic_stages(options, (1, 2, *(2 if dilation == 1 else 1 for dilation in dilations[2:])), dilations)
+    return ResNet(stem, stages, out_features=options.OUT_FEATURES, freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT)
+
+
+def _check_depth(depth: int, known: list[int]) -> None:
+    if depth not in known:
+        raise ValueError(f"MODEL.RESNETS.DEPTH = {depth}; expected one of {known}")
+
+
+def _basic_stages(
+    options: CfgNode, strides: tuple[int, ...], dilations: tuple[int, ...] = (1, 1, 1, 1)
+) -> list[list[CNNBlockBase]]:
+    """The four stages of MODEL.RESNETS; each is twice as wide as the one before.
+
+    Args:
+        options: MODEL.RESNETS.
+        strides: of the first block of each stage.
+        dilations: of all blocks of each stage.
+    """
     in_channels, out_channels = options.STEM_OUT_CHANNELS, options.RES2_OUT_CHANNELS
-    stem = FineStem(input_shape.channels or 3, in_channels, options.NORM)
     stages = []
-    for index, num_blocks in enumerate(BLOCKS_PER_STAGE[options.DEPTH]):
-        dilated = index == 3 and options.RES5_DILATION == 2
-        strides = [1 if dilated else 2] + [1] * (num_blocks - 1)
+    for num_blocks, stride, dilation in zip(BLOCKS_PER_STAGE[options.DEPTH], strides, dilations):
         stages.append(
             ResNet.make_stage(
-                BasicBlock,
+                DilatedBasicBlock,
                 num_blocks,
-                stride_per_block=strides,
+                stride_per_block=[stride] + [1] * (num_blocks - 1),
                 in_channels=in_channels,
                 out_channels=out_channels,
+                dilation=dilation,
                 norm=options.NORM,
             )
         )
         in_channels, out_channels = out_channels, out_channels * 2
-    return ResNet(stem, stages, out_features=options.OUT_FEATURES)
+    return stages
 
 
 def _conv(in_channels: int, out_channels: int, stride: int, norm: str) -> Conv2d:

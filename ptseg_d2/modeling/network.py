@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ptseg_d2.modeling.semantic_heads import SemanticHead
 from ptseg_d2.resizing import resize
 
 import torch
@@ -85,32 +85,26 @@ class DenseNetwork(nn.Module):
         Returns:
             (N, channels, h, w) float32, covering exactly H x W pixels.
         """
-        return self._dense_maps(images, with_auxiliary=False)[0]
+        return self._dense_maps(images, lambda features: [self.head(features)])[0]
 
-    def logits_with_auxiliary(self, images: Tensor) -> list[Tensor]:
-        """As `predict_strided`, followed by the auxiliary outputs of the head, from one pass of the backbone.
+    def _dense_maps(self, images: Tensor, heads: Callable[[dict[str, Tensor]], list[Tensor]]) -> list[Tensor]:
+        """Maps of features, from one pass of the backbone, with the padding taken off.
 
         Args:
             images: (N, 3, H, W).
+            heads: features by name -> maps; runs in the network's precision.
 
         Returns:
-            [main, *auxiliary], each (N, channels, h, w) float32 with its own h x w; heads that are no `SemanticHead`
-            have no auxiliary outputs.
+            each (N, channels, h, w) float32 with its own h x w, covering exactly H x W pixels.
         """
-        return self._dense_maps(images, with_auxiliary=True)
-
-    def _dense_maps(self, images: Tensor, with_auxiliary: bool) -> list[Tensor]:
         height, width = images.shape[-2:]
         x = images.to(self.device).float()
         x = ((x.flip(1) if self.flip_channels else x) - self.pixel_mean) / self.pixel_std
         pad_y, pad_x = -height % self.size_divisibility, -width % self.size_divisibility
         x = F.pad(x, (0, pad_x, 0, pad_y)).contiguous(memory_format=torch.channels_last)
         with self._precision():
-            features = self.backbone(x)
-            dense = [self.head(features)]
-            if with_auxiliary and isinstance(self.head, SemanticHead):
-                dense.extend(self.head.auxiliary_logits(features))
-        outputs = [output.float() for output in dense]
+            outputs = heads(self.backbone(x))
+        outputs = [output.float() for output in outputs]
         if pad_y or pad_x:
             outputs = [resize(output, x.shape[-2:])[..., :height, :width] for output in outputs]
         return outputs

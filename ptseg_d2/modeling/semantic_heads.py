@@ -50,18 +50,16 @@ class DeepLabV2Head(SemanticHead):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
         """Options from MODEL.SEM_SEG_HEAD; the last of IN_FEATURES is the one."""
-        head = cfg.MODEL.SEM_SEG_HEAD
-        return {
-            "input_shape": input_shape,
-            "in_feature": head.IN_FEATURES[-1],
-            "num_classes": head.NUM_CLASSES,
-            "aspp_dilations": head.ASPP_DILATIONS,
-        }
+        return {**_shared_options(cfg, input_shape), "in_feature": cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES[-1]}
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Features by name -> logits (N, C, h, w) at the feature's resolution."""
         x = features[self.in_feature]
-        return torch.stack([branch(x) for branch in self.branches]).sum(dim=0)
+        first, *others = self.branches
+        logits = first(x).float()  # each addition in bfloat16 would round
+        for branch in others:
+            logits += branch(x)
+        return logits
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -102,11 +100,9 @@ class DeepLabV3Decoder(SemanticHead):
         """Options from MODEL.SEM_SEG_HEAD; the last of IN_FEATURES is the one."""
         head = cfg.MODEL.SEM_SEG_HEAD
         return {
-            "input_shape": input_shape,
+            **_shared_options(cfg, input_shape),
             "in_feature": head.IN_FEATURES[-1],
             "channels": head.CONVS_DIM,
-            "num_classes": head.NUM_CLASSES,
-            "aspp_dilations": head.ASPP_DILATIONS,
             "norm": head.NORM,
         }
 
@@ -173,13 +169,11 @@ class DeepLabV3PlusDecoder(SemanticHead):
         """Options from MODEL.SEM_SEG_HEAD."""
         head = cfg.MODEL.SEM_SEG_HEAD
         return {
-            "input_shape": input_shape,
+            **_shared_options(cfg, input_shape),
             "in_features": head.IN_FEATURES,
             "channels": head.CONVS_DIM,
             "low_level_channels": head.LOW_LEVEL_CHANNELS,
             "decoder_channels": head.DECODER_CHANNELS,
-            "num_classes": head.NUM_CLASSES,
-            "aspp_dilations": head.ASPP_DILATIONS,
             "norm": head.NORM,
         }
 
@@ -191,6 +185,12 @@ class DeepLabV3PlusDecoder(SemanticHead):
             x = resize(x, low_level.shape[-2:])
             x = fuse(torch.cat([x, low_level], dim=1))
         return self.predictor(x)
+
+
+def _shared_options(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
+    """What every DeepLab head reads alike."""
+    head = cfg.MODEL.SEM_SEG_HEAD
+    return {"input_shape": input_shape, "num_classes": head.NUM_CLASSES, "aspp_dilations": head.ASPP_DILATIONS}
 
 
 def _small_convolution(in_channels: int, num_classes: int, dilation: int) -> nn.Conv2d:

@@ -7,6 +7,7 @@ from typing import Any
 from ptseg_d2.losses.semantic import balanced_class_weights, cross_entropy, update_class_shares_
 from ptseg_d2.modeling.distributed import mean_over_processes
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
+from ptseg_d2.modeling.semantic_heads import SemanticHead
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -18,6 +19,7 @@ from torch import Tensor
 class SemanticNetwork(DenseNetwork):
     """Backbone and semantic head; logits under the key `sem_seg` (Detectron2 has a `SemanticSegmentor` already)."""
 
+    head: SemanticHead
     class_shares: Tensor
 
     @configurable
@@ -27,7 +29,7 @@ class SemanticNetwork(DenseNetwork):
             num_classes: C.
             class_balance: exponent of `balanced_class_weights`, from running class shares; 0 = off.
             auxiliary_weight: weight of the losses on the head's auxiliary outputs.
-            options: those of `DenseNetwork` but for its output name.
+            options: those of `DenseNetwork` but for its output name; the head is a `SemanticHead`.
         """
         super().__init__(output_name="sem_seg", **options)
         self.class_balance = class_balance
@@ -65,3 +67,14 @@ class SemanticNetwork(DenseNetwork):
         if auxiliary:
             losses["loss_sem_seg_auxiliary"] = self.auxiliary_weight * torch.stack(auxiliary).sum()
         return losses
+
+    def logits_with_auxiliary(self, images: Tensor) -> list[Tensor]:
+        """As `predict_strided`, followed by the auxiliary outputs of the head, from one pass of the backbone.
+
+        Args:
+            images: (N, 3, H, W).
+
+        Returns:
+            [main, *auxiliary], each (N, C, h, w) float32 with its own h x w.
+        """
+        return self._dense_maps(images, lambda features: [self.head(features), *self.head.auxiliary_logits(features)])

@@ -177,6 +177,7 @@ def _mix_photometric(cfg: CfgNode) -> Photometric | None:
     return Photometric(
         jitter=cfg.INPUT.MIX_JITTER,
         jitter_probability=0.8,
+        hue=cfg.INPUT.MIX_JITTER,
         blur=MIX_BLUR,
         blur_probability=cfg.INPUT.MIX_BLUR_PROBABILITY,
     )

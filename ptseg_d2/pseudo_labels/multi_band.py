@@ -1,41 +1,16 @@
-"""Pseudo labels from several networks and confidence quantiles: FDA's multi-band transfer (Yang & Soatto, CVPR 2020).
+"""Confidence quantiles of a whole data set: the pseudo labels of FDA's multi-band transfer (Yang & Soatto, CVPR 2020).
 
-Networks that were trained with different windows (beta) err differently; the mean of their softmax outputs labels
-the target images once, and a network is trained on what is most confident. Shapes: H x W pixels, C classes.
+The mean of several networks (`ptseg_d2.inference.ensemble`) labels the target images once, and a network is trained on
+what is most confident. Shapes: H x W pixels, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 LEVELS = 2**16 - 1
 """Confidences are kept as 16-bit integers: round(LEVELS * probability)."""
-
-
-class MeanOfNetworks(nn.Module):
-    """Averages the softmax of several networks (FDA, Eq. 8); Detectron2's protocol in and out."""
-
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
-        """
-        Args:
-            networks: each predicts {"sem_seg": logits (C, height, width)} per image in evaluation mode.
-        """
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Tensor]]:
-        """List of {"sem_seg": probabilities (C, height, width)}."""
-        outputs = [network(batched_inputs) for network in self.networks]
-        return [
-            {"sem_seg": torch.stack([item["sem_seg"].softmax(dim=0) for item in items]).mean(dim=0)}
-            for items in zip(*outputs)
-        ]
 
 
 class ConfidenceQuantiles:
