@@ -15,12 +15,13 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from tiny import small
 
-SIZE = torch.Size((32, 64))
+HEIGHT, WIDTH = 32, 64
+SIZE = torch.Size((HEIGHT, WIDTH))
 
 
 def build(**options: Any) -> SemanticMomentumTeacher:
-    """The small self-training network with other values of MODEL.SELF_TRAINING or INPUT; no mixing, no ramp."""
-    options = {"CLASS_MIX": False, "RAMP_ITERS": 0, "BN_STATS": "frozen", **options}
+    """The small self-training network with other values of MODEL.SELF_TRAINING or INPUT; no mixing, no masks, no ramp."""
+    options = {"CLASS_MIX": False, "MASK_RATIO": 0.0, "RAMP_ITERS": 0, "BN_STATS": "frozen", **options}
     overrides: list[str] = []
     for key, value in options.items():
         section = "INPUT" if key.startswith(("MIX_", "MASK_")) else "MODEL.SELF_TRAINING"
@@ -87,8 +88,12 @@ def test_views_outvote_a_wrong_one_in_every_geometry() -> None:
     model = build(PRIOR_MOMENTUM=0.0)
     canvas = torch.zeros((3, *SIZE), dtype=torch.uint8)
     canvas[0, :, 32:] = 255
-    views = [full_view(tuple(SIZE)), full_view(tuple(SIZE), flip=True), View(tuple(SIZE), 8, 24, 16, 32, flip=True)]
-    views.append(full_view(tuple(SIZE)))
+    views = [
+        full_view((HEIGHT, WIDTH)),
+        full_view((HEIGHT, WIDTH), flip=True),
+        View((HEIGHT, WIDTH), 8, 24, 16, 32, flip=True),
+    ]
+    views.append(full_view((HEIGHT, WIDTH)))
     thetas = torch.stack([view.theta() for view in views])
     shown = torch.stack([render_image(canvas, theta) for theta in thetas])
     item = {"teacher_views": shown, "student_views": shown, "thetas": thetas, "domain": "target"}
