@@ -20,7 +20,7 @@ SIZE = torch.Size((HEIGHT, WIDTH))
 
 
 def build(**options: Any) -> SemanticMomentumTeacher:
-    """The small self-training network with other values of MODEL.SELF_TRAINING or INPUT; no mixing, no masks, no ramp."""
+    """The small network with other values of MODEL.SELF_TRAINING or INPUT; no mixing, no masks, no ramp."""
     options = {"CLASS_MIX": False, "MASK_RATIO": 0.0, "RAMP_ITERS": 0, "BN_STATS": "frozen", **options}
     overrides: list[str] = []
     for key, value in options.items():
