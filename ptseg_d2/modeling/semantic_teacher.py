@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
+from ptseg_d2.data.categories import VOID
 from ptseg_d2.data.masking import random_blocks
 from ptseg_d2.data.mixing import choose_classes, paste
 from ptseg_d2.losses.semantic import charbonnier_entropy, focal_confidence_loss
@@ -113,7 +114,9 @@ class SemanticMomentumTeacher(MomentumTeacher):
         if self.labeler.kind == "none":
             return self._entropy_loss(self.student.predict_strided(images))
         pseudo = self.labeler(self.teacher, target, images.shape[-2:])
-        get_event_storage().put_scalar("pseudo/coverage", float((pseudo.labels != 255).float().mean()))
+        storage = get_event_storage()
+        storage.put_scalar("pseudo/coverage", float((pseudo.labels != VOID).float().mean()))
+        storage.put_scalar("pseudo/confidence", float(pseudo.confidence.mean()))
         losses: dict[str, Tensor] = {}
         if self.mask_ratio > 0:
             first_views = first_of_each([len(item["student_views"]) for item in target])
