@@ -198,7 +198,7 @@ def test_random_numbers_are_a_function_of_the_step() -> None:
         model = build(CLASS_MIX=True, MASK_RATIO=0.5, MIX_JITTER=0.2, BN_STATS="target")
         model.num_steps.fill_(5)
         torch.rand(earlier_draws)
-        losses.append({key: float(value) for key, value in losses_of(model, source(), target()).items()})
+        losses.append({key: value.item() for key, value in losses_of(model, source(), target()).items()})
     assert losses[0] == losses[1]
 
 
