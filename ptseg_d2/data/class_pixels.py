@@ -58,7 +58,7 @@ def scan(dataset_dicts: Sequence[Mapping[str, Any]], name: str, folder: Path) ->
     return counts
 
 
-def count_pixels(sem_seg: NDArray[np.int64]) -> NDArray[np.int64]:
+def count_pixels(sem_seg: NDArray[np.integer]) -> NDArray[np.int64]:
     """(C,) pixels of each class in a map (H, W) of train ids; void is left out."""
     return np.bincount(sem_seg.ravel(), minlength=NUM_CLASSES)[:NUM_CLASSES]
 

@@ -11,11 +11,12 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import NUM_CLASSES, THING_IDS, VOID, class_ids
+from ptseg_d2.data.categories import THING_IDS, VOID, class_ids
+from ptseg_d2.data.class_pixels import count_pixels
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import load_dataset, target_dicts
@@ -70,19 +71,22 @@ def write_masks(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     masks: dict[str, Path] = {}
+    shares: dict[str, list[float]] = {}
     skipped: list[str] = []
     for number, (image_id, prediction) in enumerate(_predictions(dataset_dicts, network, skipped)):
         masks[image_id] = partial / f"{number:06d}.png"
         confidence, labels = prediction.max(dim=0)
         sem_seg = labels.to(torch.uint8).cpu().numpy()
         _write_png(masks[image_id], sem_seg)
+        shares[image_id] = _class_shares(sem_seg)
         if quantiles is not None:
             levels = (confidence * LEVELS).round().cpu().numpy().astype(np.uint16)
             quantiles.update(sem_seg, levels)
             _write_png(_confidence_file(masks[image_id]), levels)
     if quantiles is not None:
-        _keep_confident(masks.values(), quantiles.thresholds())
-    images = {image_id: {"mask": path.name, "class_shares": _class_shares(path)} for image_id, path in masks.items()}
+        thresholds = quantiles.thresholds()
+        shares = {image_id: _class_shares(_keep_confident(path, thresholds)) for image_id, path in masks.items()}
+    images = {image_id: {"mask": path.name, "class_shares": shares[image_id]} for image_id, path in masks.items()}
     index = {"images": images, "skipped": skipped}
     (partial / MASKS.name).write_text(json.dumps(index), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -107,23 +111,23 @@ def _predictions(
         yield item["image_id"], network([image])[0]["sem_seg"]
 
 
-def _keep_confident(masks: Iterable[Path], thresholds: NDArray[np.int64]) -> None:
-    """Set pixels below the threshold of their class to 255, and remove the confidence files.
+def _keep_confident(mask: Path, thresholds: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Set pixels below the threshold of their class to 255, remove the confidence file, and return the new mask.
 
     Args:
-        masks: mask files; the 16-bit PNG beside each holds its levels, round(LEVELS * probability) per pixel.
+        mask: mask file; the 16-bit PNG beside it holds its levels, round(LEVELS * probability) per pixel.
         thresholds: (C,) smallest level that is kept of each class.
     """
-    for path in masks:
-        sem_seg, levels = (_read_png(file) for file in (path, _confidence_file(path)))
-        _write_png(path, np.where(levels >= thresholds[sem_seg], sem_seg, VOID).astype(np.uint8))
-        _confidence_file(path).unlink()
+    sem_seg, levels = (_read_png(file) for file in (mask, _confidence_file(mask)))
+    kept = np.where(levels >= thresholds[sem_seg], sem_seg, VOID).astype(np.uint8)
+    _write_png(mask, kept)
+    _confidence_file(mask).unlink()
+    return kept
 
 
-def _class_shares(path: Path) -> list[float]:
-    """Share of the pixels of a mask file in each class."""
-    sem_seg = _read_png(path)
-    counts = np.bincount(sem_seg.ravel(), minlength=VOID + 1)[:NUM_CLASSES]
+def _class_shares(sem_seg: NDArray[np.uint8]) -> list[float]:
+    """Share of the pixels of a mask in each class."""
+    counts = count_pixels(sem_seg)
     shares: list[float] = (counts / sem_seg.size).tolist()
     return shares
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ptseg_d2.modeling.layers import conv_norm_relu
+
 from detectron2.config import CfgNode
-from detectron2.layers import CNNBlockBase, Conv2d, ShapeSpec, get_norm
+from detectron2.layers import CNNBlockBase, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
-from torch import Tensor, nn
+from torch import Tensor
 
 BLOCKS_PER_STAGE = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -16,8 +18,8 @@ class FineStem(CNNBlockBase):
 
     def __init__(self, in_channels: int, out_channels: int, norm: str) -> None:
         super().__init__(in_channels, out_channels, 2)
-        self.conv1 = _conv(in_channels, out_channels, 2, norm)
-        self.conv2 = _conv(out_channels, out_channels, 1, norm)
+        self.conv1 = conv_norm_relu(in_channels, out_channels, 3, norm, stride=2)
+        self.conv2 = conv_norm_relu(out_channels, out_channels, 3, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H / 2, W / 2)."""
@@ -105,16 +107,3 @@ def _basic_stages(
         )
         in_channels, out_channels = out_channels, out_channels * 2
     return stages
-
-
-def _conv(in_channels: int, out_channels: int, stride: int, norm: str) -> Conv2d:
-    return Conv2d(
-        in_channels,
-        out_channels,
-        3,
-        stride=stride,
-        padding=1,
-        bias=False,
-        norm=get_norm(norm, out_channels),
-        activation=nn.functional.relu,
-    )

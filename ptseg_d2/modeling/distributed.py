@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
 from detectron2.utils import comm
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -20,11 +22,10 @@ def mean_over_processes(value: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def average_statistics_(module: nn.Module) -> None:
-    """Give the batch-norm layers of a module the mean of their running statistics over all processes, in place."""
+def average_statistics_(norms: Sequence[_BatchNorm]) -> None:
+    """Give batch-norm layers the mean of their running statistics over all processes, in place."""
     if comm.get_world_size() == 1:
         return
-    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
     statistics = [x for layer in norms for x in (layer.running_mean, layer.running_var) if x is not None]
     if statistics:
         mean = mean_over_processes(torch.cat(statistics))

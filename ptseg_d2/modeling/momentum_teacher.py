@@ -92,7 +92,7 @@ class MomentumTeacher(nn.Module):
 
     def _share_statistics(self) -> None:
         if self.bn_stats != "frozen":
-            average_statistics_(self.student)
+            average_statistics_(batch_norms(self.student))
 
     def predict(self, images: Tensor) -> dict[str, Tensor]:
         """Dense maps of the network that `evaluate` names; see `DenseNetwork.predict`."""

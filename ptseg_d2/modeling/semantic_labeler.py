@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ptseg_d2.modeling.distributed import mean_over_processes
+from ptseg_d2.modeling.momentum_teacher import check_choice
 from ptseg_d2.modeling.network import DenseNetwork
 from ptseg_d2.pseudo_labels.semantic import fuse_views, select_by_share, select_pseudo_labels, update_class_prior_
 from ptseg_d2.resizing import resize
@@ -59,8 +60,7 @@ class SemanticLabeler(nn.Module):
             threshold_beta: class prior below which the threshold is discounted; also chi's "not seen" value.
         """
         super().__init__()
-        if kind not in KINDS:
-            raise ValueError(f"MODEL.SELF_TRAINING.PSEUDO_LABELS = {kind!r}; expected {' or '.join(map(repr, KINDS))}")
+        check_choice("MODEL.SELF_TRAINING.PSEUDO_LABELS", kind, KINDS)
         self.kind = kind
         self.confidence_floor = confidence_floor
         self.prior_momentum = prior_momentum
