@@ -1,4 +1,4 @@
-"""Building blocks that several heads share. Shapes: N images, h x w the strided resolution."""
+"""Building blocks that several networks share. Shapes: N images, h x w the strided resolution."""
 
 from __future__ import annotations
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ptseg_d2.modeling.layers import conv_norm_relu
+
 import torch
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,11 +46,11 @@ class UNetDecoder(nn.Module):
         widths = [int(input_shape[name].channels or 0) for name in in_features]
         below = [*channels[1:], widths[-1]]
         self.levels = nn.ModuleList(
-            nn.Sequential(_conv(coarse + skip, width, norm), _conv(width, width, norm))
+            nn.Sequential(conv_norm_relu(coarse + skip, width, 3, norm), conv_norm_relu(width, width, 3, norm))
             for coarse, skip, width in zip(below, widths, channels)
         )
         position_channels = 2 if coordinates else 0
-        self.mix = _conv(channels[0] + position_channels, channels[0], norm)
+        self.mix = conv_norm_relu(channels[0] + position_channels, channels[0], 3, norm)
         self.predictor = nn.Conv2d(channels[0] + position_channels, out_channels, 1)
         if coordinates:
             with torch.no_grad():
@@ -75,15 +77,3 @@ def pixel_positions(x: Tensor) -> Tensor:
     columns = (torch.arange(width, device=x.device, dtype=x.dtype) + 0.5) / height
     grid = torch.stack([columns.expand(height, -1), rows[:, None].expand(-1, width)])
     return grid.expand(len(x), -1, -1, -1)
-
-
-def _conv(in_channels: int, out_channels: int, norm: str) -> Conv2d:
-    return Conv2d(
-        in_channels,
-        out_channels,
-        3,
-        padding=1,
-        bias=not norm,
-        norm=get_norm(norm, out_channels),
-        activation=F.relu,
-    )
