@@ -38,6 +38,8 @@ def _add_recipe(cfg: CfgNode) -> None:
     cfg.RECIPE.MASKS_FROM = ""
     # name in results.json of the networks trained with labels: "source", or "oracle" for target labels
     cfg.RECIPE.SUPERVISED_ROW = "source"
+    # folder with the stages that this config needs, made there or shared with other configs; "" = OUTPUT_DIR
+    cfg.RECIPE.NEEDS_DIR = ""
     cfg.RECIPE.NUM_PICTURES = 8  # test images drawn as input / truth / before / after
 
 
@@ -129,6 +131,10 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.EMBEDDING.POSITION_GAIN = 0.0
     cfg.MODEL.EMBEDDING.DELTA_VAR = 0.5  # radius around an instance centre without pull
     cfg.MODEL.EMBEDDING.DELTA_DIST = 1.5  # half of the distance beyond which centres stop pushing
+    # added to both radii where they are margins of a hinge, in embedding units; keeps early training from
+    # over-splitting (thesis section 9.2: -.2 or .2); 0 = off
+    cfg.MODEL.EMBEDDING.EPSILON = 0.0
+    cfg.MODEL.EMBEDDING.EPSILON_DECAY = 1000  # iterations after which 1/e of it is left
     cfg.MODEL.EMBEDDING.PULL = 1.0  # weights of the loss terms
     cfg.MODEL.EMBEDDING.PUSH = 1.0
     cfg.MODEL.EMBEDDING.REG = 0.001
@@ -168,17 +174,51 @@ def _add_self_training(cfg: CfgNode) -> None:
 
 def _add_instance(cfg: CfgNode) -> None:
     cfg.INSTANCE = CfgNode()
-    # thing class names per model; [] = one model for all. ICM = eight groups of one class
+    # thing class names per model; [] = one model for all (ALL). ICM = eight groups of one class; BASE and CCM =
+    # three categories, where BASE starts all of them from one source model and CCM each from its own
     cfg.INSTANCE.GROUPS = []
     cfg.INSTANCE.GROUP = []  # classes of this run; set by the recipe for each group
     cfg.INSTANCE.TARGET_WEIGHT = 1.0  # weight of the losses on pseudo instances
     cfg.INSTANCE.TEACHER = "frozen"  # "frozen" (copied every REFRESH_INTERVAL) or "ema" (every iteration)
     cfg.INSTANCE.REFRESH_INTERVAL = 500  # iterations between two copies of the student into the frozen teacher
     cfg.INSTANCE.EMA_DECAY = 0.999
+    _add_consistency(cfg)
+    _add_clustering(cfg)
+    _add_mix(cfg)
+
+
+def _add_consistency(cfg: CfgNode) -> None:
+    # Dice between the student's and the teacher's soft masks around the same anchors (thesis Eq. 7.10)
+    cfg.INSTANCE.CONSISTENCY_WEIGHT = 0.0  # >= 0; 0 = off (thesis .1)
+    # the teacher sees the image turned by an angle from U(0, x), in degrees, in [0, 180]; 0 = photometric noise only
+    cfg.INSTANCE.CONSISTENCY_ROTATION = 180.0
+    cfg.INSTANCE.CONSISTENCY_ANCHORS = 20  # anchors are drawn at most so often
+    cfg.INSTANCE.CONSISTENCY_REST = 0.05  # until no more than this share of the image is uncovered
+
+
+def _add_clustering(cfg: CfgNode) -> None:
+    cfg.INSTANCE.CLUSTERING = "mean_shift_plus"  # "mean_shift_plus", "mean_shift" or "agglomerative"
+    cfg.INSTANCE.CLUSTER_SAMPLES = 2048  # points of a class mask on which modes are searched
+    cfg.INSTANCE.CLUSTER_SEEDS = 128  # seeds of the mode search
     cfg.INSTANCE.MIN_MASK_AREA = 2e-3  # smallest class mask that is clustered, share of the image
     cfg.INSTANCE.MIN_AREA = 5e-4  # smallest instance, share of the image
     cfg.INSTANCE.STABILITY = 0.6  # median IoU below which a pseudo instance is ignored, in [0, 1]
     cfg.INSTANCE.STABILITY_ANCHORS = 10  # anchors per instance of the stability test
-    cfg.INSTANCE.CLUSTER_SAMPLES = 2048  # points of a class mask on which modes are searched
-    cfg.INSTANCE.CLUSTER_SEEDS = 128  # seeds of the mode search
     cfg.INSTANCE.MIN_STUFF_AREA = 1e-3  # smaller stuff segments become void, share of the image
+    # erosion then dilation of predicted instances (opening), and dilation then erosion (closing), by a disc of this
+    # radius, as a share of the image's height; 0 = off
+    cfg.INSTANCE.OPENING = 0.0
+    cfg.INSTANCE.CLOSING = 0.0
+
+
+def _add_mix(cfg: CfgNode) -> None:
+    # stage "instance_mix": folders of instance stages (.../instance_selftrain) among which each class chooses
+    cfg.INSTANCE.MIX_FROM = []
+    # "stability" (mean stability of the pseudo instances on target images, no label) or "oracle" (AP50 on
+    # DATASETS.TEST, not domain adaptation)
+    cfg.INSTANCE.MIX_BY = "stability"
+    # diagnosis only: labelled twin of DATASETS.TARGET, whose labels count true and false pseudo instances for
+    # TensorBoard and nothing else; "" = off
+    cfg.INSTANCE.ORACLE_CURVES = ""
+    cfg.INSTANCE.ORACLE_PERIOD = 50  # iterations between two counts
+    cfg.INSTANCE.ORACLE_IMAGES = 20  # images of each count
