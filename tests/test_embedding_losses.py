@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ptseg_d2.losses import embedding
+from ptseg_d2.losses import embedding, pair_sums
 from ptseg_d2.losses.embedding import EmbeddingLoss
+from ptseg_d2.losses.segments import PARTIAL_SUM, cut_segments, label_sums
 
 import pytest
 import torch
@@ -85,25 +86,130 @@ def test_float32_keeps_its_digits_far_from_the_origin() -> None:
             assert losses[name].item() == pytest.approx(expected, rel=1e-4), name
 
 
-@pytest.mark.parametrize("max_matrix", [embedding.MAX_MATRIX, 10])
-def test_gradients(monkeypatch: pytest.MonkeyPatch, max_matrix: int) -> None:
-    """Finite differences, with one block and with recomputed blocks of 3 pixels."""
-    monkeypatch.setattr(embedding, "MAX_MATRIX", max_matrix)
+@pytest.mark.parametrize("block", [pair_sums.CPU_BLOCK, 9])
+@pytest.mark.parametrize("by_row", [False, True], ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients(monkeypatch: pytest.MonkeyPatch, name: str, by_row: bool, block: int) -> None:
+    """Each term against finite differences, in one block of pixels and in blocks of 3, in both memory layouts."""
+    monkeypatch.setattr(pair_sums, "CPU_BLOCK", block)
     embeddings, ids = (values[..., :4, :4] for values in random_image(0.7))
+    layout = torch.channels_last if by_row else torch.contiguous_format
     criterion = EmbeddingLoss(reg=1.0).double()
 
-    def losses(values: Tensor) -> tuple[Tensor, ...]:
-        return tuple(criterion(values[None], ids[None]).values())
+    def loss(values: Tensor) -> Tensor:
+        return criterion(values.contiguous(memory_format=layout), ids[None])[name]
 
-    assert torch.autograd.gradcheck(losses, embeddings.clone().requires_grad_())
+    assert torch.autograd.gradcheck(loss, embeddings[None].clone().requires_grad_())
+
+
+def test_gradients_of_the_plain_functions() -> None:
+    """Each computes only the sums that it needs."""
+    embeddings, ids = (values[..., :4, :4] for values in random_image(0.7))
+    for loss in (
+        lambda image: embedding.pull_loss(image, 0.5),
+        lambda image: embedding.push_loss(image, 1.5),
+        embedding.reg_loss,
+        lambda image: embedding.object_loss(image, 0.36),
+        lambda image: embedding.unlabeled_push_loss(image, 1.5),
+    ):
+        values = embeddings.clone().requires_grad_()
+        assert torch.autograd.gradcheck(lambda v, loss=loss: loss(cut_segments(v, ids)), values)
+
+
+def test_plain_functions_and_module_agree() -> None:
+    embeddings, ids = random_image()
+    image = cut_segments(embeddings, ids)
+    losses = EmbeddingLoss(reg=1.0)(embeddings[None], ids[None])
+    found = {
+        "loss_pull": embedding.pull_loss(image, 0.5),
+        "loss_push": embedding.push_loss(image, 1.5),
+        "loss_reg": embedding.reg_loss(image),
+        "loss_object": embedding.object_loss(image, embedding.kernel_width(0.5, 0.5)),
+        "loss_unlabeled_push": embedding.unlabeled_push_loss(image, 1.5),
+    }
+    for name in LOSSES:
+        assert found[name].item() == pytest.approx(losses[name].item(), rel=1e-12), name
+
+
+def loss_and_gradient(criterion: EmbeddingLoss, embeddings: Tensor, ids: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """The terms of a batch and the gradient of their sum."""
+    leaf = embeddings.detach().clone().requires_grad_()
+    losses = criterion(leaf, ids)
+    torch.stack(list(losses.values())).sum().backward()
+    assert leaf.grad is not None
+    return losses, leaf.grad
 
 
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, ids = random_image()
-    whole = EmbeddingLoss()(embeddings[None], ids[None])
-    monkeypatch.setattr(embedding, "MAX_MATRIX", 1)
-    blocks = EmbeddingLoss()(embeddings[None], ids[None])
+    whole, gradient = loss_and_gradient(EmbeddingLoss(), embeddings[None], ids[None])
+    monkeypatch.setattr(pair_sums, "CPU_BLOCK", 1)
+    blocks, block_gradient = loss_and_gradient(EmbeddingLoss(), embeddings[None], ids[None])
     assert all(torch.isclose(whole[name], blocks[name], rtol=1e-12) for name in LOSSES)
+    assert torch.allclose(gradient, block_gradient, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("off", ["pull", "push", "reg", "object", "unlabeled_push"])
+def test_weight_0_leaves_the_others_as_they_are(off: str) -> None:
+    embeddings, ids = random_image()
+    full = EmbeddingLoss()(embeddings[None], ids[None])
+    losses, gradient = loss_and_gradient(EmbeddingLoss(**{off: 0.0}), embeddings[None], ids[None])
+    assert losses.pop(f"loss_{off}").item() == 0
+    assert all(torch.isclose(losses[name], full[name], rtol=1e-12) for name in losses)
+    assert torch.isfinite(gradient).all()
+
+
+def test_order_of_ids_and_of_pixels_does_not_matter() -> None:
+    embeddings, ids = random_image()
+    other_ids = tensor([0, 70, 3, 12, 4, 900, 5, 6, 7, 1, -1])[ids]  # 2 -> 3, 5 -> 900, 9 -> 1, -1 -> -1
+    order = torch.randperm(42, generator=torch.Generator().manual_seed(0))
+    shuffled = embeddings.flatten(1)[:, order].view_as(embeddings)
+    shuffled_ids = other_ids.flatten()[order].view_as(ids)
+    first, gradient = loss_and_gradient(EmbeddingLoss(), embeddings[None], ids[None])
+    second, shuffled_gradient = loss_and_gradient(EmbeddingLoss(), shuffled[None], shuffled_ids[None])
+    assert all(torch.isclose(first[name], second[name], rtol=1e-12) for name in LOSSES)
+    assert torch.allclose(gradient.flatten(2)[..., order], shuffled_gradient.flatten(2))
+
+
+def test_200_instances_equal_the_slow_reference() -> None:
+    generator = torch.Generator().manual_seed(2)
+    ids = torch.arange(600).reshape(20, 30) % 204
+    ids = torch.where(ids > 201, -1, ids)  # 201 instances, three pixels of most
+    embeddings = torch.randn(3, 20, 30, generator=generator, dtype=torch.float64)
+    losses = EmbeddingLoss(reg=1.0)(embeddings[None], ids[None])
+    for name, expected in slow_losses(embeddings, ids).items():
+        assert losses[name].item() == pytest.approx(expected, rel=1e-5), name
+
+
+def test_nan_embeddings_give_nan_losses() -> None:
+    embeddings, ids = random_image()
+    for wrong in (embeddings * math.nan, embeddings.masked_fill(ids == 2, math.nan)):
+        losses, gradient = loss_and_gradient(EmbeddingLoss(), wrong[None], ids[None])
+        assert all(loss.isnan() for loss in losses.values())
+        assert gradient.isnan().any()
+
+
+def test_nan_in_ignored_pixels_changes_nothing() -> None:
+    embeddings, ids = random_image()
+    losses, gradient = loss_and_gradient(EmbeddingLoss(), embeddings[None], ids[None])
+    wrong = embeddings.masked_fill(ids == -1, math.nan)
+    same, same_gradient = loss_and_gradient(EmbeddingLoss(), wrong[None], ids[None])
+    assert all(torch.equal(losses[name], same[name]) for name in LOSSES)
+    assert torch.equal(gradient, same_gradient)
+
+
+def test_one_pixel() -> None:
+    losses, gradient = loss_and_gradient(EmbeddingLoss(), torch.randn(1, 4, 1, 1), torch.ones(1, 1, 1).long())
+    assert {name for name, loss in losses.items() if loss.item() > 1e-6} == {"loss_reg"}
+    assert torch.isfinite(gradient).all()
+
+
+def test_label_sums_keep_float32_digits_over_many_pixels() -> None:
+    """Added up one by one, half a million times 3.3 would lose its fourth digit."""
+    count = 512 * PARTIAL_SUM + 5
+    labels = torch.arange(count) % 2
+    sums = label_sums(torch.full((1, count), 3.3), labels, 2)
+    assert sums[0].tolist() == pytest.approx([3.3 * (count - count // 2), 3.3 * (count // 2)], rel=1e-5)
 
 
 def test_batch_is_the_mean_of_its_images_and_weights_multiply() -> None:

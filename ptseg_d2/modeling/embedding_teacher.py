@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 from ptseg_d2.data.categories import THING_IDS, class_ids
-from ptseg_d2.inference.clustering import mean_shift_plus
+from ptseg_d2.inference.clusterers import Clustering
+from ptseg_d2.losses.consistency import ConsistencyLoss
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet, shrink_labels
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
+from ptseg_d2.modeling.rotation import rotate, stays_inside
 from ptseg_d2.pseudo_labels.instance import cluster_things, stable_instances
 
 import torch
@@ -36,8 +38,11 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         min_share: float,
         stability: float,
         num_anchors: int,
+        clustering: str,
         num_samples: int,
         num_seeds: int,
+        consistency: ConsistencyLoss | None = None,
+        max_rotation: float = 0.0,
         **options: Any,
     ) -> None:
         """
@@ -47,8 +52,11 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             min_share: smallest pseudo instance, share of the view.
             stability: median IoU of student and teacher masks below which an instance is ignored.
             num_anchors: anchors per instance of that test.
+            clustering: one of `clusterers.CLUSTERINGS`.
             num_samples: points of a class mask on which modes are searched.
             num_seeds: seeds of the mode search.
+            consistency: loss between the embeddings of student and teacher; None = off.
+            max_rotation: for that loss the teacher sees its views turned by an angle from U(0, this), in degrees.
             options: those of `MomentumTeacher`; the student is an `EmbeddingUNet`.
         """
         super().__init__(**options)
@@ -57,13 +65,22 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         self.min_share = min_share
         self.stability = stability
         self.num_anchors = num_anchors
-        self.num_samples = num_samples
-        self.num_seeds = num_seeds
+        self.consistency = consistency
+        self.max_rotation = max_rotation
+        criterion = self.student.criterion
+        self.clustering = Clustering(clustering, criterion.delta_var, criterion.delta_dist, num_samples, num_seeds)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Student from MODEL.*, pseudo labels from INSTANCE."""
-        instance = cfg.INSTANCE
+        instance, embedding = cfg.INSTANCE, cfg.MODEL.EMBEDDING
+        consistency = ConsistencyLoss(
+            weight=instance.CONSISTENCY_WEIGHT,
+            delta_var=embedding.DELTA_VAR,
+            kernel_threshold=embedding.KERNEL_THRESHOLD,
+            max_anchors=instance.CONSISTENCY_ANCHORS,
+            rest=instance.CONSISTENCY_REST,
+        )
         return {
             "student": EmbeddingUNet(cfg),
             "target_weight": instance.TARGET_WEIGHT,
@@ -76,12 +93,19 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "min_share": instance.MIN_AREA,
             "stability": instance.STABILITY,
             "num_anchors": instance.STABILITY_ANCHORS,
+            "clustering": instance.CLUSTERING,
             "num_samples": instance.CLUSTER_SAMPLES,
             "num_seeds": instance.CLUSTER_SEEDS,
+            "consistency": consistency if instance.CONSISTENCY_WEIGHT > 0 else None,
+            "max_rotation": instance.CONSISTENCY_ROTATION,
         }
 
     def target_losses(self, target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """The terms of `EmbeddingLoss` on the pseudo instances of the target views, keys `loss_*_target`."""
+        """The terms of `EmbeddingLoss` on the pseudo instances of the target views, and `ConsistencyLoss` if it is on.
+
+        Returns:
+            keys `loss_*_target`.
+        """
         images = torch.cat([item["student_views"] for item in target])
         clean = torch.cat([item["teacher_views"] for item in target])
         masks = torch.cat([item["predicted_views"] for item in target]).to(self.device)
@@ -94,6 +118,9 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             )
         self._log(instance_ids)
         losses = self.student.criterion(embeddings, instance_ids)
+        if self.consistency is not None:
+            teacher, seen = self._turned_embeddings(clean, teacher)
+            losses.update(self.consistency(embeddings, teacher, seen & self._is_thing(masks)))
         return {f"{name}_target": loss for name, loss in losses.items()}
 
     def pseudo_instances(self, teacher: Tensor, student: Tensor, sem_seg: Tensor) -> Tensor:
@@ -107,28 +134,49 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         Returns:
             (h, w) int64: 1..K stable instances, -1 unstable ones and unclustered thing pixels, 0 elsewhere.
         """
-        criterion = self.student.criterion
-        cluster = partial(
-            mean_shift_plus,
-            bandwidth=criterion.delta_var,
-            merge_distance=criterion.delta_dist,
-            min_size=max(1, round(self.min_share * sem_seg.numel())),
-            num_samples=self.num_samples,
-            num_seeds=self.num_seeds,
-        )
+        cluster = partial(self.clustering, min_size=max(1, round(self.min_share * sem_seg.numel())))
         min_area = round(self.min_mask_share * sem_seg.numel())
         instance_ids = cluster_things(teacher, sem_seg, self.thing_ids, cluster, min_area)
         stable, _ = stable_instances(
             instance_ids,
             student,
             teacher,
-            radius=criterion.delta_var,
+            radius=self.clustering.delta_var,
             num_anchors=self.num_anchors,
             threshold=self.stability,
             sem_seg=sem_seg,
         )
         thing = torch.isin(sem_seg, torch.tensor(self.thing_ids, device=sem_seg.device))
         return torch.where(thing & (stable == 0), -1, stable)
+
+    def _is_thing(self, sem_seg: Tensor) -> Tensor:
+        """Where (..., h, w) int64 classes are of this network's group: bool."""
+        return torch.isin(sem_seg, torch.tensor(self.thing_ids, device=sem_seg.device))
+
+    @torch.no_grad()
+    def _turned_embeddings(self, clean: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """What the teacher says of turned views, turned back (thesis section 7.2).
+
+        With MODEL.EMBEDDING.COORDINATES these embeddings are built on other positions than the student's; only
+        distances within each space are compared.
+
+        Args:
+            clean: (B, 3, H, W) views.
+            teacher: (B, E, h, w) embeddings of these; the result where nothing is turned.
+
+        Returns:
+            (B, E, h, w) embeddings; (B, h, w) bool, pixels that the turned view showed.
+        """
+        height, width = teacher.shape[-2:]
+        if self.max_rotation == 0:
+            return teacher, torch.ones(len(teacher), height, width, dtype=torch.bool, device=teacher.device)
+        angles = self.max_rotation * torch.rand(len(clean))
+        # The network sees the mean colour, its 0, outside of the view.
+        colour = self.teacher.mean_colour
+        turned = rotate(clean.to(self.device).float() - colour, angles) + colour
+        # Nearest, because a mean of two objects' embeddings at their border would lie in neither.
+        embeddings = rotate(self.teacher.predict_strided(turned), -angles, mode="nearest")
+        return embeddings, stays_inside(angles, height, width).to(self.device)
 
     def _log(self, instance_ids: Tensor) -> None:
         storage = get_event_storage()
