@@ -53,7 +53,10 @@ setup(
             "panopticapi-lite>=0.2",
             "pytest>=7",
             "ruff>=0.6",
+            "submitit>=1.5",
             "types-PyYAML",
-        ]
+        ],
+        # Groups of classes as Slurm tasks: tools/train_net.py --submitit slurm.
+        "slurm": ["submitit>=1.5"],
     },
 )

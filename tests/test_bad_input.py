@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import train_net
 from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser
 from tiny import CONFIGS, TINY
 
 
@@ -71,7 +70,7 @@ def test_bad_test_image_is_an_error_and_keeps_the_checkpoints(world: Path, tmp_p
     truncate(bad)
     arguments = ["--config-file", str(CONFIGS / "semantic_source.yaml"), *TINY, "OUTPUT_DIR", str(tmp_path / "out")]
     with pytest.raises(DataError, match=bad.name):
-        train_net.main(default_argument_parser().parse_args(arguments))
+        train_net.main(train_net.build_parser().parse_args(arguments))
     assert (tmp_path / "out" / "semantic_source" / "done.json").exists()
 
 
@@ -118,7 +117,7 @@ def test_unknown_meta_architecture_lists_the_known_ones(tmp_path: Path) -> None:
     arguments = ["--config-file", str(CONFIGS / "semantic_source.yaml"), "MODEL.META_ARCHITECTURE", "Segmentor"]
     arguments += ["OUTPUT_DIR", str(tmp_path)]
     with pytest.raises(ValueError, match="'Segmentor' is not registered; expected one of: .*SemanticNetwork"):
-        train_net.main(default_argument_parser().parse_args(arguments))
+        train_net.main(train_net.build_parser().parse_args(arguments))
 
 
 def test_target_labels_are_never_needed(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe, settings
+from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
+from ptseg_d2.engine.records import settings
 
 import analyze_model
 import pytest

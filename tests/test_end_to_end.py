@@ -14,7 +14,6 @@ import demo
 import export_coco_panoptic
 import pytest
 import train_net
-from detectron2.engine import default_argument_parser
 from panopticapi.evaluation import pq_compute
 from tiny import CONFIGS, TINY
 
@@ -23,7 +22,7 @@ def run_recipe(config: str, output: Path, *flags: str) -> dict[str, Any]:
     """tools/train_net.py in this process; returns results.json."""
     overrides = [*TINY, "OUTPUT_DIR", str(output)]
     arguments = ["--config-file", str(CONFIGS / config), *flags, *overrides]
-    train_net.main(default_argument_parser().parse_args(arguments))
+    train_net.main(train_net.build_parser().parse_args(arguments))
     results: dict[str, Any] = json.loads((output / "results.json").read_text())
     return results
 

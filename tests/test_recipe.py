@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe, read_done, run_once, settings
-from ptseg_d2.engine.stages import group_config, groups_of
+from ptseg_d2.engine.groups import run_configs
+from ptseg_d2.engine.masks import with_masks
+from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe, trains_groups
+from ptseg_d2.engine.records import is_finished, read_done, run_once, settings
 
 import pytest
 from detectron2.config import CfgNode
@@ -126,15 +128,6 @@ def test_moved_output_and_other_device_are_the_same_settings(stage: CfgNode, tmp
     assert json.dumps(settings(moved)) == json.dumps(settings(stage))
 
 
-def test_groups_of_icm_are_single_classes_with_their_own_folders() -> None:
-    cfg = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", "out"])[-1]
-    groups = groups_of(cfg)
-    assert [len(group) for group in groups] == [1] * 8
-    assert group_config(cfg, groups[0]).OUTPUT_DIR == "out/instance_selftrain/person"
-    assert group_config(cfg, ["car", "bus"]).OUTPUT_DIR == "out/instance_selftrain/car+bus"
-    assert group_config(cfg, []).OUTPUT_DIR == "out/instance_selftrain/all"
-
-
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_warm_up_ends_before_the_training(path: Path) -> None:
     for cfg in load_recipe(path):
@@ -153,7 +146,65 @@ def test_stage_built_on_an_older_run_is_refused(tmp_path: Path) -> None:
         run_once(adapted, lambda cfg: None)
 
 
-def test_a_class_belongs_to_one_group() -> None:
-    cfg = load_config(CONFIGS / "selftrain_icm.yaml", ["INSTANCE.GROUPS", "[['car'], ['car', 'bus']]"])
-    with pytest.raises(RecipeError, match="names 'car' twice"):
-        groups_of(cfg)
+def test_needed_stages_live_in_their_own_folder() -> None:
+    """The asked stage is in OUTPUT_DIR, everything that it needs is found in RECIPE.NEEDS_DIR."""
+    stages = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", "mine", "RECIPE.NEEDS_DIR", "shared"])
+    assert [cfg.OUTPUT_DIR for cfg in stages] == [
+        *(f"shared/semantic_{stage}" for stage in ("source", "adapted", "selftrain")),
+        *("shared/instance_source", "shared/instance_adapted", "mine/instance_selftrain"),
+    ]
+    assert stages[-1].MODEL.WEIGHTS == "shared/instance_adapted/model_final.pth"
+    assert with_masks(stages[-1]).INPUT.PREDICTED_MASKS == "shared/semantic_selftrain/target_masks/index.json"
+    assert stages[2].MODEL.WEIGHTS == "shared/semantic_adapted/model_final.pth"
+
+
+def test_shared_stages_are_the_same_in_every_config(tmp_path: Path) -> None:
+    """Where a stage is, and who asks for it, is no setting; a stage built on one made again is found out."""
+    own = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path / "shared")])
+    for cfg in own:
+        run_once(cfg, lambda cfg: None)
+    overrides = ["RECIPE.NEEDS_DIR", str(tmp_path / "shared"), "OUTPUT_DIR", str(tmp_path / "mine")]
+    source, adapted, selftrain = load_recipe(CONFIGS / "semantic_selftrain.yaml", overrides)
+    assert is_finished(source) and is_finished(adapted) and not is_finished(selftrain)
+    run_once(with_masks(selftrain), lambda cfg: None)
+    assert list(read_done(selftrain.OUTPUT_DIR)["built_on"]) == ["semantic_adapted"]
+    (tmp_path / "shared" / "semantic_adapted" / "done.json").unlink()
+    run_once(adapted, lambda cfg: None)
+    with pytest.raises(RecipeError, match="built on an earlier run of semantic_adapted"):
+        is_finished(with_masks(selftrain))
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "instance").glob("*.yaml")), ids=lambda path: path.name)
+def test_instance_configs_share_the_stages_of_the_main_recipe(path: Path) -> None:
+    """With the same settings, so that the second one finds them finished."""
+    main = {cfg.OUTPUT_DIR: settings(cfg) for cfg in load_recipe(CONFIGS / "selftrain_icm.yaml")}
+    for cfg in load_recipe(path)[:-1]:
+        if not trains_groups(cfg):
+            assert main[cfg.OUTPUT_DIR] == settings(cfg)
+
+
+@pytest.mark.parametrize(
+    ("config", "stage", "iterations"),
+    [
+        *(
+            (f"{name}_{share}", "instance_selftrain", 320)
+            for name in ("all", "base", "ccm", "icm")
+            for share in (0, 25)
+        ),
+        *(("icm_50", "instance_selftrain", 320), ("icm_75", "instance_selftrain", 320)),
+        ("base_25", "instance_source", 450),
+        ("ccm_25", "instance_source", 450),
+    ],
+)
+def test_instance_configs_have_the_same_iterations_over_all_groups(config: str, stage: str, iterations: int) -> None:
+    stages = {cfg.RECIPE.STAGE: cfg for cfg in load_recipe(CONFIGS / "instance" / f"{config}.yaml")}
+    assert sum(cfg.SOLVER.MAX_ITER for cfg in run_configs(stages[stage])) == pytest.approx(iterations, abs=1)
+    share = stages["instance_selftrain"].SOLVER.SOURCE_PER_BATCH / 8
+    assert (
+        config.endswith(f"_{100 * share:.0f}") and stages["instance_selftrain"].SOLVER.TARGET_PER_BATCH == 8 - 8 * share
+    )
+
+
+def test_icm_25_is_the_instance_self_training_of_the_main_recipe() -> None:
+    main, icm = (load_recipe(CONFIGS / name)[-1] for name in ("selftrain_icm.yaml", "instance/icm_25.yaml"))
+    assert settings(main) == settings(icm)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptseg_d2.engine import stages
+from ptseg_d2.engine import groups, stages
+from ptseg_d2.engine.groups import group_config
 from ptseg_d2.engine.recipe import load_recipe
-from ptseg_d2.engine.stages import check_stages, group_config, run_stage
+from ptseg_d2.engine.stages import check_stages, run_stage
 
 import pytest
 from detectron2.config import CfgNode
@@ -63,7 +64,8 @@ def test_masks_that_nobody_makes_are_asked_for(config: str, overrides: list[str]
 def masks_seen(cfg: CfgNode, monkeypatch: pytest.MonkeyPatch) -> str:
     """INPUT.PREDICTED_MASKS as `run_stage` hands it on."""
     seen: list[str] = []
-    monkeypatch.setattr(stages, "run_once", lambda cfg, work: seen.append(cfg.INPUT.PREDICTED_MASKS))
+    for module in (stages, groups):
+        monkeypatch.setattr(module, "run_once", lambda cfg, work: seen.append(cfg.INPUT.PREDICTED_MASKS))
     run_stage(cfg, resume=False)
     return seen[0]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 import train_net
-from detectron2.engine import default_argument_parser
 from tiny import CONFIGS, TINY
 
 
@@ -21,7 +20,7 @@ def precision() -> Iterator[None]:
 
 
 def main(*arguments: str) -> None:
-    train_net.main(default_argument_parser().parse_args(["--config-file", *arguments]))
+    train_net.main(train_net.build_parser().parse_args(["--config-file", *arguments]))
 
 
 def test_every_process_sets_its_own_precision() -> None:

@@ -5,6 +5,13 @@
     python tools/train_net.py --config-file configs/selftrain_icm.yaml --eval-only OUTPUT_DIR out
 
 Finished stages are skipped; `--resume` continues the stage that was interrupted from its last checkpoint.
+
+Groups of classes (INSTANCE.GROUPS) are independent runs. They run one after another, several at a time on this machine,
+or as an array of Slurm tasks:
+
+    python tools/train_net.py --config-file configs/selftrain_icm.yaml --num-groups-at-once 4
+    python tools/train_net.py --config-file configs/selftrain_icm.yaml --submitit slurm \
+        --slurm-option partition=gpu --slurm-option time=720
 """
 
 from __future__ import annotations
@@ -12,14 +19,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.engine.evaluation import evaluate_recipe
+from ptseg_d2.engine.groups import Launcher, find_group, run_name
+from ptseg_d2.engine.launching import Processes
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
-from ptseg_d2.engine.stages import check_stages, run_stage
+from ptseg_d2.engine.stages import check_stages, run_group, run_stage
+from ptseg_d2.engine.submitting import CLUSTERS, SubmititTasks
 from ptseg_d2.engine.trainer import check_meta_architecture
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -28,26 +40,79 @@ USER_ERRORS = (DataError, FileNotFoundError, RecipeError, ValueError)
 """Errors whose message says it all: shown without a traceback (set PTSEG_TRACEBACK=1 to see it)."""
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Detectron2's arguments and those of groups."""
+    parser = default_argument_parser()
+    groups = parser.add_argument_group("groups of classes, each an independent run")
+    groups.add_argument("--num-groups-at-once", type=int, metavar="N", help="side by side, each in a process (1)")
+    groups.add_argument("--submitit", choices=CLUSTERS, help="as tasks of Slurm (or all at once here) by submitit")
+    groups.add_argument(
+        "--slurm-option", action="append", default=[], metavar="KEY=VALUE", help="of the tasks, such as partition=gpu"
+    )
+    groups.add_argument("--group", metavar="STAGE/NAME", help="train this group only, such as instance_selftrain/car")
+    return parser
+
+
 def main(args: argparse.Namespace) -> None:
-    """Run one recipe in this process (one of several under `launch`)."""
+    """Run one recipe, or one group of it, in this process (one of several under `launch`)."""
     torch.set_float32_matmul_precision("high")
     cfg = load_config(args.config_file, args.opts)
     stages = load_recipe(args.config_file, args.opts)
+    launcher = build_launcher(args)
     for stage in stages:
         check_meta_architecture(stage)
     if not args.eval_only:
         check_stages(stages, comm.get_world_size())
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="ptseg_d2")
+    group = find_group(stages, args.group) if args.group else None
+    _set_up(group or cfg, args)
+    if group is not None:
+        run_group(group, args.resume)
+        return
     if not args.eval_only:
         for stage in stages:
-            run_stage(stage, args.resume)
+            run_stage(stage, args.resume, launcher)
     evaluate_recipe(cfg, stages, args.config_file)
+
+
+def build_launcher(args: argparse.Namespace) -> Launcher | None:
+    """What runs groups in other processes; None = nothing, they run in this one.
+
+    Raises:
+        ValueError: the arguments ask for two kinds of parallelism at once.
+    """
+    apart = bool(args.submitit) or (args.num_groups_at_once or 1) > 1
+    if args.num_groups_at_once is not None and args.num_groups_at_once < 1:
+        raise ValueError(f"--num-groups-at-once {args.num_groups_at_once}: expected 1 or more")
+    if args.slurm_option and args.submitit != "slurm":
+        raise ValueError("--slurm-option is for --submitit slurm")
+    if not apart:
+        return None
+    if args.num_gpus * args.num_machines > 1:
+        raise ValueError(
+            "groups side by side (--num-groups-at-once, --submitit) take one GPU each; choose between them and one "
+            "training over several GPUs (--num-gpus, --num-machines)"
+        )
+    command = partial(group_command, args)
+    if args.submitit:
+        return SubmititTasks(command, args.submitit, args.slurm_option, args.num_groups_at_once)
+    return Processes(command, args.num_groups_at_once)
+
+
+def group_command(args: argparse.Namespace, group: CfgNode) -> list[str]:
+    """The command line that trains one group of the recipe that `args` ask for."""
+    command = [sys.executable, os.path.abspath(__file__), "--config-file", args.config_file, "--group", run_name(group)]
+    return [*command, *(["--resume"] if args.resume else []), *args.opts]
+
+
+def _set_up(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Logs, seeds and config.yaml in OUTPUT_DIR."""
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="ptseg_d2")
 
 
 def run() -> None:
     """Parse the command line and start the processes."""
-    args = default_argument_parser().parse_args()
+    args = build_parser().parse_args()
     try:
         launch(
             main,

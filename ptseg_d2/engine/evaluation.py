@@ -13,8 +13,11 @@ from ptseg_d2.data.categories import CLASS_NAMES, MEANS, THING_IDS, class_ids
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import build_test_loader
 from ptseg_d2.data.targets import read_labels
-from ptseg_d2.engine.recipe import read_done
-from ptseg_d2.engine.stages import group_config, groups_of, trained_network
+from ptseg_d2.engine.groups import run_configs
+from ptseg_d2.engine.mix import mix_row, mixed_networks
+from ptseg_d2.engine.recipe import trains_groups
+from ptseg_d2.engine.records import read_done
+from ptseg_d2.engine.stages import trained_network
 from ptseg_d2.evaluation.coco_panoptic import CocoPanopticWriter
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache, ground_truth_panoptic
@@ -66,13 +69,7 @@ class Rows:
         return self._finders[stage]
 
     def _load_finder(self, cfg: CfgNode) -> EmbeddingFinder:
-        networks = [
-            (class_ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else THING_IDS, trained_network(c))
-            for c in run_configs(cfg)
-        ]
-        rest = tuple(sorted(set(THING_IDS) - {i for ids, _ in networks for i in ids}))
-        if rest:  # classes of no group keep the network that the groups started from
-            networks.append((rest, trained_network(self.stages[cfg.RECIPE.INIT_FROM])))
+        networks = mixed_networks(cfg) if cfg.RECIPE.STAGE == "instance_mix" else self._networks(cfg)
         return EmbeddingFinder(
             networks,
             self.options,
@@ -81,16 +78,38 @@ class Rows:
             kernel_threshold=cfg.MODEL.EMBEDDING.KERNEL_THRESHOLD,
         )
 
+    def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
+        """Thing classes and the network that separates them, for each run of a stage."""
+        networks = [
+            (class_ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else THING_IDS, trained_network(c))
+            for c in run_configs(cfg)
+        ]
+        rest = tuple(sorted(set(THING_IDS) - {i for ids, _ in networks for i in ids}))
+        start = self.stages.get(cfg.RECIPE.INIT_FROM)
+        if rest and start is not None and not trains_groups(start):
+            networks.append((rest, trained_network(start)))  # the network that the groups started from
+        elif rest:
+            logger.warning("No network of %s separates %s", cfg.OUTPUT_DIR, ", ".join(CLASS_NAMES[i] for i in rest))
+        return networks
+
     def panoptic(self, row: str) -> PanopticModel:
-        """The whole system of a row, "selftrain" or the supervised one."""
-        kind = "selftrain" if row == "selftrain" else "source"
-        finder = self.finder(f"instance_{kind}")
-        return PanopticModel(self.semantic(f"semantic_{kind}"), finder, self.options)
+        """The whole system of a row of `panoptic_rows`."""
+        semantic, instance = self._panoptic_stages()[row]
+        return PanopticModel(self.semantic(semantic), self.finder(instance), self.options)
 
     def panoptic_rows(self) -> list[str]:
         """Rows for which both branches are there."""
-        names = {"source": self.supervised, "selftrain": "selftrain"}
-        return [row for kind, row in names.items() if {f"semantic_{kind}", f"instance_{kind}"} <= self.stages.keys()]
+        return [row for row, stages in self._panoptic_stages().items() if self.stages.keys() >= set(stages)]
+
+    def _panoptic_stages(self) -> dict[str, tuple[str, str]]:
+        """Row -> the stages of its semantic and its instance branch."""
+        rows = {
+            self.supervised: ("semantic_source", "instance_source"),
+            "selftrain": ("semantic_selftrain", "instance_selftrain"),
+        }
+        if "instance_mix" in self.stages:
+            rows[mix_row(self.stages["instance_mix"])] = ("semantic_selftrain", "instance_mix")
+        return rows
 
     def evaluations(self) -> Iterator[tuple[PanopticModel, dict[str, str]]]:
         """Models with the (section of results.json -> row) that each one fills."""
@@ -113,13 +132,16 @@ class Rows:
 
 
 def panoptic_options(cfg: CfgNode) -> PanopticOptions:
-    """Sizes and search effort from INSTANCE."""
+    """Sizes, clustering and morphology from INSTANCE."""
     return PanopticOptions(
         thing_ids=THING_IDS,
         min_thing_share=cfg.INSTANCE.MIN_AREA,
         min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
+        clustering=cfg.INSTANCE.CLUSTERING,
         num_samples=cfg.INSTANCE.CLUSTER_SAMPLES,
         num_seeds=cfg.INSTANCE.CLUSTER_SEEDS,
+        opening=cfg.INSTANCE.OPENING,
+        closing=cfg.INSTANCE.CLOSING,
     )
 
 
@@ -173,13 +195,6 @@ def set_aside_other_results(path: Path, header: dict[str, Any]) -> None:
     old = json.loads(path.read_text(encoding="utf-8"))
     if any(old.get(key) != header[key] for key in ("config", "seed", "datasets")):
         os.replace(path, path.with_name("results.previous.json"))
-
-
-def run_configs(cfg: CfgNode) -> list[CfgNode]:
-    """The runs of a stage: one, or one per group of classes."""
-    if cfg.RECIPE.STAGE != "instance_selftrain":
-        return [cfg]
-    return [group_config(cfg, group) for group in groups_of(cfg)]
 
 
 def stage_seconds(stages: list[CfgNode]) -> dict[str, float]:

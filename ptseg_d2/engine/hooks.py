@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from typing import Any
 
+from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
 
 import numpy as np
@@ -60,6 +62,31 @@ class RefreshTeacherHook(HookBase):
         """Replace when the finished iteration is a multiple of the interval."""
         if (self.trainer.iter + 1) % self.interval == 0:
             self.model.refresh_teacher_()
+
+
+class EpsilonDecayHook(HookBase):
+    """Margins of the embedding loss <- delta + epsilon, where epsilon = start exp(-iteration / decay) (thesis 9.2).
+
+    A function of the iteration alone, so that a resumed run goes on with the right one, and so that what a run starts
+    from leaves none behind: a `start` of 0 sets 0.
+    """
+
+    def __init__(self, criterion: EmbeddingLoss, start: float, decay: float) -> None:
+        """
+        Args:
+            criterion: its `margin_offset` is set before each step.
+            start: epsilon at iteration 0, in embedding units.
+            decay: iterations after which 1/e of it is left, > 0.
+        """
+        if decay <= 0:
+            raise ValueError(f"MODEL.EMBEDDING.EPSILON_DECAY = {decay} iterations; expected a number above 0")
+        self.criterion = criterion
+        self.start = start
+        self.decay = decay
+
+    def before_step(self) -> None:
+        """Set the epsilon of the coming iteration."""
+        self.criterion.margin_offset.fill_(self.start * math.exp(-self.trainer.iter / self.decay))
 
 
 class RandomStateHook(HookBase):

@@ -152,3 +152,14 @@ def predicted_share(cfg: CfgNode) -> float:
     shares = np.array([item["class_shares"] for item in target_dicts(cfg)])
     ids = class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else THING_IDS
     return float(shares[:, ids].sum(axis=1).mean())
+
+
+def with_masks(cfg: CfgNode) -> CfgNode:
+    """Point INPUT.PREDICTED_MASKS at the masks of the stage that RECIPE.MASKS_FROM names, unless the user set it."""
+    if cfg.INPUT.PREDICTED_MASKS or not cfg.RECIPE.MASKS_FROM:
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.INPUT.PREDICTED_MASKS = str(Path(cfg.RECIPE.NEEDS_DIR) / cfg.RECIPE.MASKS_FROM / MASKS)
+    cfg.freeze()
+    return cfg

@@ -1,26 +1,20 @@
 """Recipes: a config names the stages it needs; what is finished is skipped, what is missing is run.
 
-`OUTPUT_DIR/<stage>/` holds a stage's checkpoints, logs and, once it is finished, `done.json`.
+`OUTPUT_DIR/<stage>/` holds a stage's checkpoints, logs and, once it is finished, `done.json`; the stages that a config
+needs are in `RECIPE.NEEDS_DIR/<stage>/`, so that several configs can share them.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ptseg_d2.config import get_ptseg_cfg
+from ptseg_d2.engine.records import RecipeError
 
 import yaml
 from detectron2.config import CfgNode
-from detectron2.utils import comm
-
-logger = logging.getLogger(__name__)
 
 STAGES = (
     "semantic_source",
@@ -30,28 +24,12 @@ STAGES = (
     "instance_source",
     "instance_adapted",
     "instance_selftrain",
+    "instance_mix",
 )
 """Every stage a recipe can have, in the order in which results are reported."""
 
-NOT_PART_OF_A_STAGE = (
-    "OUTPUT_DIR",
-    "VERSION",
-    "CUDNN_BENCHMARK",
-    "MODEL.DEVICE",
-    "DATALOADER.NUM_WORKERS",
-    "DATALOADER.CACHE_MB",
-    "DATASETS.TEST",
-    "SOLVER.CHECKPOINT_PERIOD",
-    "RECIPE.NEEDS",
-    "RECIPE.SEMANTIC_NETWORK",
-    "RECIPE.NUM_PICTURES",
-    "RECIPE.SUPERVISED_ROW",
-)
-"""Keys that may differ between two visits to a stage: they do not change what it learns."""
-
-
-class RecipeError(RuntimeError):
-    """A recipe cannot go on; the message says what the user can do."""
+GROUP_FOLDER = "{group}"
+"""Stands for the name of a group in MODEL.WEIGHTS of a stage whose groups each start from their own weights."""
 
 
 def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = ()) -> CfgNode:
@@ -73,33 +51,68 @@ def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
     """Configs of all stages of a recipe in the order in which they run, each with its own OUTPUT_DIR.
 
     The data sets, the seed, the device and the semantic network of the asked config hold for the stages it needs,
-    and so do the command-line overrides.
+    and so do the command-line overrides; but INSTANCE.GROUPS splits only those stages whose own file has groups.
 
     Args:
         config_file: the config the user asked for.
         overrides: alternating keys and values; reach every stage.
 
     Returns:
-        Needed stages first; a config without RECIPE.STAGE only evaluates and is not among them.
+        Needed stages first; a config without RECIPE.STAGE only evaluates and is not among them. RECIPE.NEEDS_DIR
+        is the folder of the needed stages in each of them.
     """
     top = load_config(config_file, overrides)
     files = [Path(config_file).parent / name for name in top.RECIPE.NEEDS]
     network = _network_file(top, config_file)
     stages = [_with_network(_merge([file], overrides), file, overrides, network) for file in files]
-    for cfg in stages:
+    needs_dir = Path(top.RECIPE.NEEDS_DIR or top.OUTPUT_DIR)
+    for file, cfg in zip(files, stages):
         cfg.DATASETS = top.DATASETS.clone()
         cfg.SEED = top.SEED
         cfg.MODEL.DEVICE = top.MODEL.DEVICE
-        cfg.OUTPUT_DIR = top.OUTPUT_DIR
+        cfg.OUTPUT_DIR = str(needs_dir)
+        if not _merge([file], ()).INSTANCE.GROUPS:
+            cfg.INSTANCE.GROUPS = []
     if top.RECIPE.STAGE:
         stages.append(top.clone())
+    groups = {cfg.RECIPE.STAGE: cfg.INSTANCE.GROUPS for cfg in stages if trains_groups(cfg)}
     for cfg in stages:
-        root = Path(cfg.OUTPUT_DIR)
+        cfg.RECIPE.NEEDS_DIR = str(needs_dir)
         if cfg.RECIPE.INIT_FROM:
-            cfg.MODEL.WEIGHTS = str(root / cfg.RECIPE.INIT_FROM / "model_final.pth")
-        cfg.OUTPUT_DIR = str(root / cfg.RECIPE.STAGE)
+            cfg.MODEL.WEIGHTS = str(needs_dir / _first_weights(cfg, groups))
+        cfg.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, cfg.RECIPE.STAGE)
         cfg.freeze()
     return stages
+
+
+def _first_weights(cfg: CfgNode, groups: dict[str, list[list[str]]]) -> Path:
+    """Where the weights that a stage starts from will be, below the folder of the stages.
+
+    Args:
+        cfg: config of the stage.
+        groups: groups of the stages that have them.
+
+    Raises:
+        RecipeError: that stage has groups, but not those of this one.
+    """
+    start = cfg.RECIPE.INIT_FROM
+    if start not in groups:
+        return Path(start, "model_final.pth")
+    own = cfg.INSTANCE.GROUPS if trains_groups(cfg) else []
+    if not own or any(group not in groups[start] for group in own):
+        raise RecipeError(
+            f"stage {cfg.RECIPE.STAGE} starts from {start} (RECIPE.INIT_FROM), which has one run for each of "
+            f"{groups[start]}, but its own INSTANCE.GROUPS are {own}; give both the same"
+        )
+    return Path(start, GROUP_FOLDER, "model_final.pth")
+
+
+def trains_groups(cfg: CfgNode) -> bool:
+    """Whether a stage is one run per group of classes, each in a sub-folder: self-training always, as in ALL."""
+    stage = cfg.RECIPE.STAGE
+    return stage == "instance_selftrain" or (
+        stage in ("instance_source", "instance_adapted") and len(cfg.INSTANCE.GROUPS) > 0
+    )
 
 
 def _merge(files: Sequence[str | os.PathLike[str]], overrides: Sequence[str]) -> CfgNode:
@@ -133,114 +146,3 @@ def _with_network(
     if network is None or not cfg.RECIPE.STAGE.startswith("semantic"):
         return cfg
     return _merge([config_file, network], overrides)
-
-
-def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> None:
-    """Run a stage unless its `done.json` says that it is finished with the same settings.
-
-    Args:
-        cfg: config of the stage, with its own OUTPUT_DIR.
-        work: does the stage; what it returns is kept in `done.json`.
-
-    Raises:
-        RecipeError: the stage was finished with other settings, or on stages that were made again since.
-    """
-    done = Path(cfg.OUTPUT_DIR) / "done.json"
-    name = Path(cfg.OUTPUT_DIR).name
-    upstream = built_on(cfg)
-    if done.exists():
-        _check_done(cfg, done, upstream)
-        logger.info("%s is finished, see %s", name, done.parent)
-        return
-    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    logger.info("Stage %s begins, in %s", name, cfg.OUTPUT_DIR)
-    start = time.perf_counter()
-    facts = work(cfg) or {}
-    comm.synchronize()
-    if comm.is_main_process():
-        seconds = time.perf_counter() - start
-        identity = {"id": uuid.uuid4().hex, "built_on": upstream, "settings": settings(cfg)}
-        facts = {**facts, "seconds": seconds, **identity}
-        write_atomically(done, json.dumps(facts, indent=1))
-    comm.synchronize()
-
-
-def read_done(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """`done.json` of a stage.
-
-    Raises:
-        RecipeError: the stage is not finished.
-    """
-    done = Path(folder) / "done.json"
-    if not done.exists():
-        raise RecipeError(f"{folder} is not finished: there is no {done}. Train first, without --eval-only.")
-    content: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-    return content
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small text file so that a kill leaves the old one or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
-def settings(cfg: CfgNode) -> dict[str, Any]:
-    """All keys that decide what a stage computes, flat: "SOLVER.MAX_ITER" -> value."""
-    flat: dict[str, Any] = {}
-
-    def walk(node: dict[str, Any], prefix: str) -> None:
-        for key, value in node.items():
-            if isinstance(value, dict):
-                walk(value, f"{prefix}{key}.")
-            elif f"{prefix}{key}" not in NOT_PART_OF_A_STAGE:
-                flat[f"{prefix}{key}"] = value
-
-    walk(yaml.safe_load(cfg.dump()), "")
-    for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS"):
-        if flat[key]:
-            flat[key] = "/".join(Path(flat[key]).parts[-2:])
-    return flat
-
-
-def built_on(cfg: CfgNode) -> dict[str, str]:
-    """The finished stages whose weights or masks a stage starts from: folder name -> identity of that run."""
-    folders = []
-    if cfg.MODEL.WEIGHTS:
-        folders.append(Path(cfg.MODEL.WEIGHTS).parent)
-    if cfg.INPUT.PREDICTED_MASKS:
-        folders.append(Path(cfg.INPUT.PREDICTED_MASKS).parent.parent)
-    return {folder.name: read_done(folder).get("id", "") for folder in folders if (folder / "done.json").exists()}
-
-
-def check_same_settings(cfg: CfgNode, record: Path, prefixes: tuple[str, ...] = ("",)) -> None:
-    """Compare a stage's config with the "settings" in one of its JSON files.
-
-    Args:
-        cfg: config of the stage.
-        record: `done.json` or `started.json`.
-        prefixes: only keys that begin with one of these are compared.
-
-    Raises:
-        RecipeError: names the differing keys with both values.
-    """
-    old = json.loads(record.read_text(encoding="utf-8"))["settings"]
-    new = settings(cfg)
-    changed = [key for key in sorted({*old, *new}) if key.startswith(prefixes) and old.get(key) != new.get(key)]
-    if changed:
-        shown = "; ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed[:4])
-        raise RecipeError(
-            f"{record.parent} was made with other settings ({shown}). "
-            "Choose another OUTPUT_DIR, or delete that folder to make it again."
-        )
-
-
-def _check_done(cfg: CfgNode, done: Path, upstream: dict[str, str]) -> None:
-    check_same_settings(cfg, done)
-    then = read_done(done.parent).get("built_on", upstream)
-    stale = [stage for stage in upstream if then.get(stage) != upstream[stage]]
-    if stale:
-        raise RecipeError(
-            f"{done.parent} was built on an earlier run of {stale[0]}, which was made again since. "
-            f"Delete {done.parent} to make it again as well."
-        )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import class_ids
 from ptseg_d2.data.streams import images_per_step, require_masks, target_stream
-from ptseg_d2.engine.masks import MASKS, predict_masks, predicted_share
-from ptseg_d2.engine.recipe import RecipeError, check_same_settings, read_done, run_once, settings, write_atomically
+from ptseg_d2.engine.groups import Launcher, run_groups
+from ptseg_d2.engine.masks import predict_masks, predicted_share, with_masks
+from ptseg_d2.engine.mix import choose_networks, read_candidates
+from ptseg_d2.engine.recipe import trains_groups
+from ptseg_d2.engine.records import check_same_settings, read_done, run_once, settings, write_atomically
 from ptseg_d2.engine.trainer import Trainer
 from ptseg_d2.engine.weights import load_weights
 from ptseg_d2.modeling.network import DenseNetwork
@@ -35,15 +38,32 @@ ARCHITECTURE = tuple(
 """Keys that decide which weights a checkpoint holds."""
 
 
-def run_stage(cfg: CfgNode, resume: bool) -> None:
-    """Run one stage of a recipe unless it is finished."""
-    stage = cfg.RECIPE.STAGE
-    if stage == "instance_selftrain":
-        train_groups(cfg, resume)
-    elif stage.endswith("_adapted"):
-        run_once(cfg, adapt_batch_norm)
+def run_stage(cfg: CfgNode, resume: bool, launcher: Launcher | None = None) -> None:
+    """Run one stage of a recipe unless it is finished.
+
+    Args:
+        cfg: config of the stage.
+        resume: continue an interrupted training from its last checkpoint.
+        launcher: runs groups in other processes; None runs them one after another in this one.
+
+    Raises:
+        RecipeError: see `run_once` and `run_groups`.
+    """
+    work = partial(_WORK[cfg.RECIPE.STAGE], resume=resume)
+    if trains_groups(cfg):
+        run_groups(cfg, work, launcher)
     else:
-        run_once(_with_masks(cfg), lambda stage_cfg: train(stage_cfg, resume))
+        run_once(with_masks(cfg), work)
+
+
+def run_group(cfg: CfgNode, resume: bool) -> None:
+    """Run one group of a stage, as `run_groups` does in this process.
+
+    Args:
+        cfg: config of the group.
+        resume: as in `run_stage`.
+    """
+    run_once(cfg, partial(_WORK[cfg.RECIPE.STAGE], resume=resume))
 
 
 def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
@@ -55,8 +75,12 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
 
     Raises:
         ValueError: images do not divide, or a stage trains on masks that no other makes.
+        RecipeError: a mix chooses among runs that are not finished or do not fit.
     """
     for cfg in stages:
+        if cfg.RECIPE.STAGE == "instance_mix":
+            read_candidates(cfg)
+            continue
         if cfg.RECIPE.STAGE.endswith("_adapted"):  # no training: all processes see the same images
             continue
         for key, size in images_per_step(cfg).items():
@@ -65,7 +89,7 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
                     f"stage {cfg.RECIPE.STAGE}: SOLVER.{key} = {size} images per step do not divide over "
                     f"{num_processes} processes (--num-gpus x --num-machines); choose a multiple of {num_processes}"
                 )
-        require_masks(_with_masks(cfg))
+        require_masks(with_masks(cfg))
 
 
 def train(cfg: CfgNode, resume: bool) -> None:
@@ -93,11 +117,15 @@ def _begin(cfg: CfgNode, resume: bool) -> None:
     comm.synchronize()
 
 
-def adapt_batch_norm(cfg: CfgNode) -> None:
+def adapt_batch_norm(cfg: CfgNode, resume: bool = False) -> None:
     """Replace running statistics by those of target images (AdaBN); nothing else changes.
 
     SAC interleaves this with source training (algorithms.md 1.1); done afterwards, the source row stays
     free of target images.
+
+    Args:
+        cfg: config of the stage.
+        resume: without effect, there is nothing to continue.
     """
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED)
     network = load_network(cfg)
@@ -130,59 +158,16 @@ class _PredictOnly(nn.Module):
         return self.network.predict_strided(images)
 
 
-def train_groups(cfg: CfgNode, resume: bool) -> None:
-    """One run per group of thing classes (ICM: one per class), each in its own sub-folder."""
-    for group in groups_of(cfg):
-        run_once(group_config(cfg, group), lambda group_cfg: _train_group(group_cfg, resume))
-
-
-def groups_of(cfg: CfgNode) -> list[list[str]]:
-    """INSTANCE.GROUPS; one group of all things when it is empty.
-
-    Raises:
-        ValueError: a name is no class.
-        RecipeError: a class is in two groups.
-    """
-    groups = [list(group) for group in cfg.INSTANCE.GROUPS] or [[]]
-    names = [name for group in groups for name in group]
-    class_ids(names)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise RecipeError(f"INSTANCE.GROUPS names {twice[0]!r} twice; each class belongs to one group")
-    return groups
-
-
-def group_config(cfg: CfgNode, group: Sequence[str]) -> CfgNode:
-    """The config of one group of the instance self-training."""
-    cfg = _with_masks(cfg).clone()
-    cfg.defrost()
-    cfg.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, "+".join(group).replace(" ", "_") or "all")
-    cfg.INSTANCE.GROUP = list(group)
-    cfg.freeze()
-    return cfg
-
-
 def _train_group(cfg: CfgNode, resume: bool) -> dict[str, Any]:
     """Train a group's model; a group whose classes were predicted nowhere keeps the model it starts from."""
     if predicted_share(cfg) > 0:
         train(cfg, resume)
         return {"trained": True}
-    logger.warning("%s keeps the source model: its classes were predicted in no target image", cfg.OUTPUT_DIR)
+    logger.warning("%s keeps the model it starts from: its classes were predicted in no target image", cfg.OUTPUT_DIR)
     model = build_model(cfg)
     load_weights(model, cfg.MODEL.WEIGHTS)
     DetectionCheckpointer(model, cfg.OUTPUT_DIR).save("model_final")
     return {"trained": False}
-
-
-def _with_masks(cfg: CfgNode) -> CfgNode:
-    """Point INPUT.PREDICTED_MASKS at the masks of the stage that RECIPE.MASKS_FROM names, unless the user set it."""
-    if cfg.INPUT.PREDICTED_MASKS or not cfg.RECIPE.MASKS_FROM:
-        return cfg
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.INPUT.PREDICTED_MASKS = str(Path(cfg.OUTPUT_DIR).parent / cfg.RECIPE.MASKS_FROM / MASKS)
-    cfg.freeze()
-    return cfg
 
 
 def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
@@ -202,3 +187,16 @@ def trained_network(cfg: CfgNode) -> nn.Module:
     read_done(cfg.OUTPUT_DIR)
     check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", ARCHITECTURE)
     return load_network(cfg, os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
+
+
+_WORK: dict[str, Callable[..., dict[str, Any] | None]] = {
+    "semantic_source": train,
+    "semantic_styled": train,
+    "semantic_adapted": adapt_batch_norm,
+    "semantic_selftrain": train,
+    "instance_source": train,
+    "instance_adapted": adapt_batch_norm,
+    "instance_selftrain": _train_group,
+    "instance_mix": choose_networks,
+}
+"""What a stage, or a group of it, does: config and `resume` -> facts for `done.json`."""

@@ -8,9 +8,19 @@ from typing import Any
 
 from ptseg_d2.data.loader import JointLoader
 from ptseg_d2.data.streams import build_streams, build_test_loader
-from ptseg_d2.engine.hooks import EMAHook, ProgressBar, RandomStateHook, RefreshTeacherHook, unwrap
+from ptseg_d2.engine.finite import FiniteLosses
+from ptseg_d2.engine.hooks import (
+    EMAHook,
+    EpsilonDecayHook,
+    ProgressBar,
+    RandomStateHook,
+    RefreshTeacherHook,
+    unwrap,
+)
+from ptseg_d2.engine.oracle_curves import OraclePseudoInstanceCurves
 from ptseg_d2.engine.weights import load_weights
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
+from ptseg_d2.modeling.embedding_net import EmbeddingUNet
 from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.modeling.semantic_teacher import SemanticMomentumTeacher
 
@@ -43,6 +53,7 @@ class Trainer(DefaultTrainer):
                 f"{cfg.SOLVER.MAX_ITER}: the learning rate would never leave its warm-up"
             )
         super().__init__(_with_total_batch(cfg))
+        self.model.register_forward_hook(FiniteLosses(cfg.OUTPUT_DIR))
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> JointLoader:
@@ -81,7 +92,8 @@ class Trainer(DefaultTrainer):
 
     def build_hooks(self) -> list[HookBase | None]:
         """Detectron2's hooks; teacher updates come before the checkpointer, so that it saves their result."""
-        ours = [*_teacher_hooks(self.cfg, unwrap(self.model)), RandomStateHook()]
+        model = unwrap(self.model)
+        ours = [*_teacher_hooks(self.cfg, model), *_embedding_hooks(self.cfg, model), RandomStateHook()]
         theirs = super().build_hooks()
         if self.cfg.TEST.EVAL_PERIOD == 0:  # Detectron2 0.6 would still evaluate at the end; the recipe does that
             theirs = [hook for hook in theirs if not isinstance(hook, EvalHook)]
@@ -146,6 +158,18 @@ def _teacher_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
             return [EMAHook(model, cfg.INSTANCE.EMA_DECAY)]
         raise ValueError(f"INSTANCE.TEACHER = {cfg.INSTANCE.TEACHER!r}; expected 'frozen' or 'ema'")
     return []
+
+
+def _embedding_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
+    """Of the instance branch, supervised or self-trained."""
+    hooks: list[HookBase] = []
+    network = model.student if isinstance(model, EmbeddingMomentumTeacher) else model
+    options = cfg.MODEL.EMBEDDING
+    if isinstance(network, EmbeddingUNet):
+        hooks.append(EpsilonDecayHook(network.criterion, options.EPSILON, options.EPSILON_DECAY))
+    if isinstance(model, EmbeddingMomentumTeacher) and cfg.INSTANCE.ORACLE_CURVES:
+        hooks.append(OraclePseudoInstanceCurves(cfg, model))
+    return hooks
 
 
 def _parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:

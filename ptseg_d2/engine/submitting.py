@@ -1,0 +1,103 @@
+"""Runs the groups of a stage as an array of Slurm tasks by submitit (the extra `ptseg_d2[slurm]`)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ptseg_d2.engine.groups import run_name
+from ptseg_d2.engine.launching import slot_environment
+from ptseg_d2.engine.records import RecipeError
+
+from detectron2.config import CfgNode
+
+logger = logging.getLogger(__name__)
+
+CLUSTERS = ("slurm", "local")
+"""Kinds of submitit executors; "local" runs all tasks at once on this machine, to try the rest out."""
+
+DAY = 24 * 60
+"""Minutes a task may take unless `--slurm-option time=...` says otherwise; submitit's own default is 5."""
+
+
+class SubmititTasks:
+    """A `Launcher` that hands every group to submitit and waits for all of them."""
+
+    def __init__(
+        self,
+        command: Callable[[CfgNode], list[str]],
+        cluster: str,
+        options: Sequence[str] = (),
+        num_at_once: int | None = None,
+    ) -> None:
+        """
+        Args:
+            command: the command line that trains a group; must mean the same on the machine of the task.
+            cluster: one of `CLUSTERS`.
+            options: "key=value" as of sbatch, "partition=gpu".
+            num_at_once: most tasks of the array that run at the same time; None = as many as Slurm starts.
+
+        Raises:
+            RecipeError: submitit is not installed, or an option is not "key=value".
+        """
+        self.command = command
+        self.cluster = cluster
+        self.options = {f"slurm_{key}": value for key, value in map(_key_and_value, options)}
+        self.num_at_once = num_at_once
+        self.submitit = _import_submitit()
+
+    def __call__(self, groups: Sequence[CfgNode]) -> list[Path]:
+        """See `Launcher`."""
+        try:
+            jobs = self._submit(groups)
+        except (AssertionError, NameError, RuntimeError, ValueError) as error:  # what submitit raises
+            raise RecipeError(f"--submitit {self.cluster}: {error}") from error
+        logs = [Path(job.paths.stdout) for job in jobs]
+        for group, job, log in zip(groups, jobs, logs):
+            logger.info("%s is task %s, see %s", run_name(group), job.job_id, log)
+        try:
+            for job in jobs:
+                job.wait()
+        except KeyboardInterrupt:
+            for job in jobs:
+                job.cancel()
+            raise
+        return logs
+
+    def _submit(self, groups: Sequence[CfgNode]) -> list[Any]:
+        executor = self.submitit.AutoExecutor(
+            folder=Path(groups[0].OUTPUT_DIR).parent / "submitit", cluster=self.cluster
+        )
+        parameters: dict[str, Any] = {
+            "name": f"ptseg_{groups[0].RECIPE.STAGE}",
+            "timeout_min": DAY,
+            "stderr_to_stdout": True,
+            "gpus_per_node": 1 if groups[0].MODEL.DEVICE.startswith("cuda") else None,  # None = not asked for
+            "slurm_array_parallelism": self.num_at_once or len(groups),
+        }
+        executor.update_parameters(**{**parameters, **self.options})
+        environment = {**os.environ, **slot_environment(0, len(groups), [])} if self.cluster == "local" else None
+        make = self.submitit.helpers.CommandFunction
+        with executor.batch():  # one array
+            return [executor.submit(make(self.command(group), env=environment)) for group in groups]
+
+
+def _key_and_value(option: str) -> tuple[str, int | str]:
+    key, equals, value = option.partition("=")
+    if not (key and equals and value):
+        raise RecipeError(f"--slurm-option {option!r}: expected key=value, such as partition=gpu")
+    return key, int(value) if value.isdigit() else value
+
+
+def _import_submitit() -> ModuleType:
+    try:
+        import submitit
+        import submitit.helpers
+    except ImportError as error:
+        raise RecipeError("--submitit needs submitit: pip install 'ptseg_d2[slurm]'") from error
+    module: ModuleType = submitit
+    return module
