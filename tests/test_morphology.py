@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ptseg_d2.inference.morphology import clean_instances
 
+import cv2
 import numpy as np
 import torch
 from scipy.ndimage import binary_fill_holes
@@ -57,3 +58,103 @@ def test_nothing_to_clean() -> None:
     assert clean_instances(torch.zeros(3, 4, dtype=torch.int64), min_area=5).eq(0).all()
     assert clean_instances(torch.full((3, 4), -1), min_area=5).eq(-1).all()
     assert clean_instances(torch.ones(3, 4, dtype=torch.int64), min_area=12).eq(1).all()
+
+
+def picture(*rows: str) -> torch.Tensor:
+    """One digit per pixel, "." = none."""
+    return tensor([[0 if pixel == "." else int(pixel) for pixel in row] for row in rows])
+
+
+def test_opening_by_hand() -> None:
+    """10 rows x .1 = radius 1, whose ellipse is a cross: spikes and corners go."""
+    ids = picture(
+        "..........",
+        ".1111.....",
+        ".1111.....",
+        ".1111111..",
+        ".1111.....",
+        "....1.....",
+        "....1.....",
+        "......222.",
+        "......222.",
+        "......222.",
+    )
+    opened = picture(
+        "..........",
+        "..11......",
+        ".1111.....",
+        ".11111....",
+        "..111.....",
+        "..........",
+        "..........",
+        "......222.",  # 2 touches the lower border and is taken to go on below it
+        "......222.",
+        "......222.",
+    )
+    opened[7, 6] = opened[7, 8] = 0
+    assert clean_instances(ids, 1, opening=0.1).equal(opened)
+    assert clean_instances(ids, 1, opening=0.04).equal(ids)  # radius 0
+
+
+def test_a_thin_instance_is_not_opened() -> None:
+    ids = picture("1.........", "1..2222222", "1.........", "1.........")
+    ids = torch.cat([ids, torch.zeros(6, 10, dtype=torch.int64)])
+    assert clean_instances(ids, 4, opening=0.1).equal(ids)
+    assert clean_instances(ids, 5, opening=0.1).equal(ids.where(ids == 2, 0))  # 1 has 4 pixels < 5 as it is
+
+
+def test_closing_bridges_a_gap_but_takes_no_pixel_of_another() -> None:
+    ids = picture(
+        "..........",
+        ".111.111..",
+        ".111.111..",
+        ".111.111..",
+        ".111.1112.",
+        ".1112111..",
+        "..........",
+        "..........",
+        "..........",
+        "..........",
+    )
+    closed = ids.clone()
+    closed[1:5, 4] = 1  # (5, 4) belongs to 2; (1, 4) and (4, 4) are closed from above and below alike
+    found = clean_instances(ids, 1, closing=0.1, min_island_share=0.1)
+    assert found.ge(ids).all() and found[ids > 0].equal(ids[ids > 0])
+    assert found[2:4, 4].tolist() == [1, 1]
+    assert found[5, 4] == 2
+    assert clean_instances(found, 1, closing=0.1, min_island_share=0.1).equal(found)
+    assert (found == closed)[2:5].all()
+
+
+def test_opening_and_closing_equal_opencv_far_from_the_border() -> None:
+    rng = np.random.default_rng(1)
+    mask = np.zeros((100, 120), np.uint8)
+    mask[20:80, 20:100] = cv2.GaussianBlur(rng.random((60, 80)), (0, 0), 2) > 0.5
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    for share, operation in (({"opening": 0.02}, cv2.MORPH_OPEN), ({"closing": 0.02}, cv2.MORPH_CLOSE)):
+        found = clean_instances(mask.astype(np.int64), 1, fill_holes=False, min_island_share=0.0, **share)
+        assert np.array_equal(found.numpy(), cv2.morphologyEx(mask, operation, element))
+
+
+def test_closing_does_not_grow_to_the_image_border() -> None:
+    ids = torch.zeros(10, 10, dtype=torch.int64)
+    ids[1:9, 1:9] = 1
+    assert clean_instances(ids, 1, closing=0.3).equal(ids)
+    assert clean_instances(torch.ones_like(ids), 1, opening=0.3, closing=0.3).eq(1).all()
+
+
+def test_nothing_to_open_or_close() -> None:
+    for ids in (torch.zeros(10, 4, dtype=torch.int64), torch.full((10, 4), -1)):
+        assert clean_instances(ids, 1, opening=0.2, closing=0.2).equal(ids)
+    lone = torch.zeros(10, 4, dtype=torch.int64)
+    lone[0, 3] = 200
+    assert clean_instances(lone, 1, opening=0.2, closing=0.2).equal(lone)
+    assert clean_instances(lone, 2, opening=0.2, closing=0.2).eq(0).all()
+
+
+def test_two_hundred_instances_keep_their_pixels() -> None:
+    grid = torch.arange(1, 201).view(10, 20).repeat_interleave(12, 0).repeat_interleave(12, 1)
+    assert clean_instances(grid, 20, opening=0.01, closing=0.01).ge(1).float().mean() > 0.9
+    holes = grid.clone()
+    holes[6::12, 6::12] = 0
+    assert clean_instances(holes, 20, closing=0.01).equal(grid)

@@ -39,8 +39,9 @@ def subsample(points: Tensor, num_samples: int, seed: int) -> Tensor:
         (min(M, n), E), sorted along the direction.
     """
     generator = torch.Generator().manual_seed(seed)
-    direction = torch.randn(points.shape[1], generator=generator).to(points)
-    order = (points * direction).sum(1).argsort(stable=True)
+    direction = torch.randn(points.shape[1], generator=generator, dtype=torch.float64).to(points.device)
+    # float64: among 100,000 points float32 has ties, which would fall as the points are ordered.
+    order = (points.double() @ direction).argsort(stable=True)
     if len(points) > num_samples:
         steps = torch.arange(num_samples, device=points.device, dtype=torch.float64) + 0.5
         order = order[(steps * (len(points) / num_samples)).long()]
@@ -66,15 +67,15 @@ def farthest_points(samples: Tensor, num_seeds: int, radius: float) -> Tensor:
     squared_norms = np.einsum("ne,ne->n", points, points)
     nearest = np.full(len(points), np.inf, dtype=points.dtype)
     chosen = [0]
-    while len(chosen) < num_seeds:
-        last = chosen[-1]
-        with np.errstate(over="ignore", invalid="ignore"):  # a diverged network
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged network
+        while len(chosen) < num_seeds:
+            last = chosen[-1]
             distances = squared_norms + squared_norms[last] - 2 * np.einsum("ne,e->n", points, points[last])
-        np.minimum(nearest, distances, out=nearest)
-        farthest = int(nearest.argmax())
-        if nearest[farthest] <= radius**2:
-            break
-        chosen.append(farthest)
+            np.minimum(nearest, distances, out=nearest)
+            farthest = int(nearest.argmax())
+            if nearest[farthest] <= radius**2:
+                break
+            chosen.append(farthest)
     return samples[chosen]
 
 
@@ -88,32 +89,37 @@ def shift(seeds: Tensor, samples: Tensor, radius: float, max_iterations: int) ->
         max_iterations: moves after the first one; stops earlier when no seed moves more than radius / 1000.
 
     Returns:
-        modes (S, E) and their support (S,) int64, the number of samples of the last mean; 0 = none was near.
+        modes (S, E) and their support (S,) int64, the number of samples of the last mean; 0 = none was near, and the
+        seed stays where it is.
     """
-    modes = seeds.clone()
-    support = torch.zeros(len(seeds), dtype=torch.int64, device=seeds.device)
+    # Beside their coordinates places hold a 1 and samples -|x|^2: one product compares all distances with the radius,
+    # a second one sums and counts. There are hundreds of moves of few seeds, whose cost is the number of operations.
+    ones = samples.new_ones(len(samples), 1)
+    tested = torch.cat([2 * samples, -(samples * samples).sum(1, keepdim=True)], 1).T
+    summed = torch.cat([samples, ones], 1)
+    places = torch.cat([seeds, seeds.new_ones(len(seeds), 1)], 1)
+    support = seeds.new_zeros(len(seeds), 1)
     active = torch.arange(len(seeds), device=seeds.device)
+    moving = places
     for _ in range(max_iterations + 1):
         if len(active) == 0:
             break
-        means, counts = _ball_means(modes[active], samples, radius)
-        moves = (means - modes[active]).norm(dim=1)
-        modes[active] = means
-        support[active] = counts
-        active = active[(moves > 1e-3 * radius) & (counts > 0)]
-    return modes, support
+        sums = torch.cat([_ball_sums(block, tested, summed, radius) for block in blocks(moving, len(samples))])
+        counts = sums[:, -1:]
+        means = torch.where(counts > 0, sums / counts, moving)
+        going_on = (means - moving).square_().sum(1) > (1e-3 * radius) ** 2
+        places[active], support[active] = means, counts
+        active, moving = active[going_on], means[going_on]
+    return places[:, :-1], support[:, 0].long()
 
 
-def _ball_means(centers: Tensor, samples: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-    """Mean (A, E) and number (A,) of the samples within the radius; an empty ball keeps its centre."""
-    means, counts = [], []
-    for block in blocks(centers, len(samples)):
-        inside = (squared_distances(block, samples) <= radius**2).to(samples.dtype)
-        count = inside.sum(1)
-        mean = (inside @ samples) / count.clamp(min=1)[:, None]
-        means.append(torch.where(count[:, None] > 0, mean, block))
-        counts.append(count.long())
-    return torch.cat(means), torch.cat(counts)
+def _ball_sums(places: Tensor, tested: Tensor, summed: Tensor, radius: float) -> Tensor:
+    """(A, E + 1) sums, the last one the number, of the samples within the radius of (A, E + 1) places.
+
+    |p - x|^2 <= r^2 where 2 p x - |x|^2 >= |p|^2 - r^2.
+    """
+    bounds = (places * places).sum(1, keepdim=True) - (1 + radius**2)
+    return (places @ tested).ge_(bounds) @ summed
 
 
 def strongest_apart(modes: Tensor, support: Tensor, distance: float) -> Tensor:

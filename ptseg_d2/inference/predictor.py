@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from ptseg_d2.inference.clustering import mean_shift_plus
+from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering
 from ptseg_d2.inference.merging import connected_component_instances, merge_panoptic
 from ptseg_d2.inference.morphology import clean_instances
 from ptseg_d2.pseudo_labels.instance import cluster_things, instance_scores
@@ -28,15 +28,21 @@ class PanopticOptions:
         thing_ids: train ids of the classes with instances.
         min_thing_share: smallest instance.
         min_stuff_share: smallest stuff segment; smaller ones become void.
+        clustering: one of `clusterers.CLUSTERINGS`.
         num_samples: points of a class mask on which modes are searched.
         num_seeds: seeds of that search.
+        opening: radius of the opening of instance masks, share of the height, see `clean_instances`.
+        closing: likewise of the closing.
     """
 
     thing_ids: tuple[int, ...]
     min_thing_share: float
     min_stuff_share: float
+    clustering: str = CLUSTERINGS[0]
     num_samples: int = 2048
     num_seeds: int = 128
+    opening: float = 0.0
+    closing: float = 0.0
 
 
 class InstanceFinder(Protocol):
@@ -65,7 +71,7 @@ class ComponentFinder:
 
 
 class EmbeddingFinder:
-    """Mean-shift+ on the embeddings of one network per group of classes."""
+    """Clusters the embeddings of one network per group of classes."""
 
     def __init__(
         self,
@@ -79,15 +85,14 @@ class EmbeddingFinder:
         """
         Args:
             networks: thing classes and the network (with `predict`) that separates them.
-            options: sizes and search effort.
-            delta_var: bandwidth of the clustering.
-            delta_dist: modes nearer than this are one instance.
+            options: sizes, clustering, search effort and morphology.
+            delta_var: radius of a tight cluster, see `Clustering`.
+            delta_dist: clusters nearer than this are one instance.
             kernel_threshold: of the Gaussian kernel behind the scores, see `EmbeddingLoss`.
         """
         self.networks = networks
         self.options = options
-        self.delta_var = delta_var
-        self.delta_dist = delta_dist
+        self.clustering = Clustering(options.clustering, delta_var, delta_dist, options.num_samples, options.num_seeds)
         self.kernel_threshold = kernel_threshold
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
@@ -109,17 +114,14 @@ class EmbeddingFinder:
         self, embeddings: Tensor, sem_seg: Tensor, thing_ids: tuple[int, ...]
     ) -> tuple[Tensor, dict[int, float]]:
         min_area = round(self.options.min_thing_share * sem_seg.numel())
-        cluster = partial(
-            mean_shift_plus,
-            bandwidth=self.delta_var,
-            merge_distance=self.delta_dist,
-            min_size=min_area,
-            num_samples=self.options.num_samples,
-            num_seeds=self.options.num_seeds,
-        )
+        cluster = partial(self.clustering, min_size=min_area)
         instance_ids = cluster_things(embeddings, sem_seg, thing_ids, cluster, min_area)
-        instance_ids = clean_instances(instance_ids, min_area=min_area)
-        return instance_ids, instance_scores(embeddings, instance_ids, self.kernel_threshold, self.delta_var)
+        instance_ids = clean_instances(
+            instance_ids, min_area, opening=self.options.opening, closing=self.options.closing
+        )
+        # Filling and closing may add pixels without an embedding, which no clustering would.
+        finite = instance_ids.where(embeddings.sum(0).isfinite(), 0)
+        return instance_ids, instance_scores(embeddings, finite, self.kernel_threshold, self.clustering.delta_var)
 
 
 class PanopticModel(nn.Module):
