@@ -7,7 +7,7 @@ from functools import partial
 from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering
 from ptseg_d2.inference.clustering import agglomerative, mean_shift_plus, sampled_mean_shift
 from ptseg_d2.inference.predictor import EmbeddingFinder, PanopticOptions
-from ptseg_d2.pseudo_labels.instance import cluster_things, instance_scores, stable_instances
+from ptseg_d2.pseudo_labels.instance import cluster_things, stable_instances
 
 import pytest
 import torch
@@ -99,10 +99,8 @@ def test_masks_from_nothing_to_two_hundred_objects(name: str) -> None:
 
     def found(sem_seg: Tensor) -> int:
         instance_ids = cluster_things(embeddings, sem_seg, (13,), cluster, 1)
-        stable, scores = stable_instances(instance_ids, embeddings, embeddings, 0.5, 3, 0.6, sem_seg=sem_seg)
-        assert torch.equal(stable, instance_ids)  # student = teacher
-        tightness = instance_scores(embeddings, instance_ids, 0.5, 0.5)
-        assert scores.keys() == tightness.keys() and all(0 < s <= 1 for s in tightness.values())
+        stable, scores = stable_instances(instance_ids, [embeddings, embeddings], 0.5, 3, 1.0)
+        assert torch.equal(stable, instance_ids)  # student = teacher, and the objects are apart
         return len(scores)
 
     assert found(classes) == 0
@@ -121,9 +119,8 @@ def test_a_diverged_network_has_no_instances(name: str, value: float) -> None:
     instance_ids = cluster_things(embeddings, sem_seg, (13,), partial(by_name(name), min_size=2), 1)
     assert instance_ids.eq(0).all()
     ones = torch.ones_like(sem_seg)
-    stable, scores = stable_instances(ones, embeddings, embeddings, 0.5, 3, 0.6)
+    stable, scores = stable_instances(ones, [embeddings, embeddings], 0.5, 3, 0.6)
     assert stable.eq(-1).all() and scores == {1: 0.0}
-    assert instance_scores(embeddings, ones, 0.5, 0.5).keys() == {1}
 
 
 class Fixed(nn.Module):
@@ -140,12 +137,14 @@ class Fixed(nn.Module):
 @each
 def test_the_finder_uses_the_clustering_and_the_morphology_of_its_options(name: str) -> None:
     embeddings, sem_seg, instance_ids = two_classes()
+    embeddings[:, instance_ids == 0] = 50.0  # nothing beside the things looks like them
     embeddings[:, 5, 2] = torch.nan  # a hole in instance 1, filled; its score must not become NaN
     networks = [((11, 13), Fixed(embeddings))]
     options = PanopticOptions((11, 13), min_thing_share=0.05, min_stuff_share=0, clustering=name, closing=0.13)
-    finder = EmbeddingFinder(networks, options, delta_var=0.5, delta_dist=1.5, kernel_threshold=0.5)
+    finder = EmbeddingFinder(networks, options, delta_var=0.5, delta_dist=1.5)
     found, scores = finder(torch.zeros(3, 8, 12), sem_seg)
     assert finder.clustering.name == name
     assert torch.equal(found, instance_ids)
     assert scores.keys() == {1, 2, 3}
-    assert 0 < scores[1] <= 1 and scores[2] == scores[3] == 1
+    # 1 and 2 differ in class alone, so that each one's ball covers both.
+    assert scores == {1: pytest.approx(31 / 63), 2: pytest.approx(32 / 63), 3: 1.0}

@@ -75,7 +75,8 @@ class Rows:
             self.options,
             delta_var=cfg.MODEL.EMBEDDING.DELTA_VAR,
             delta_dist=cfg.MODEL.EMBEDDING.DELTA_DIST,
-            kernel_threshold=cfg.MODEL.EMBEDDING.KERNEL_THRESHOLD,
+            # What self-training selects its pseudo labels by also selects its predictions.
+            min_stability=cfg.INSTANCE.STABILITY if cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher" else 0.0,
         )
 
     def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:

@@ -1,7 +1,7 @@
 """MIX: every thing class takes the network of the run that separates it best (thesis table 12.2, MIX*).
 
 The thesis chooses by the labelled validation set. By default the choice here needs no label: it is the mean stability
-of the pseudo instances, how well student and teacher agree on them (`stable_instances`), on images of the target. The
+of the pseudo instances, how well class mask, student and teacher agree (`instance_stability`), on target images. The
 student sees them with the noise of its training, or a teacher that was copied at the last iteration would agree fully.
 INSTANCE.MIX_BY = "oracle" is the thesis' choice; its row says so.
 """
@@ -9,24 +9,22 @@ INSTANCE.MIX_BY = "oracle" is the thesis' choice; its row says so.
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS, class_ids
+from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS, VOID, class_ids
 from ptseg_d2.engine.mix_candidates import Candidate, candidate_config, read_candidates
 from ptseg_d2.engine.predicted import encode, spread, target_images
 from ptseg_d2.engine.records import RecipeError, check_same_settings, read_done, write_atomically
 from ptseg_d2.engine.weights import load_weights
 from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.modeling.momentum_teacher import check_choice
-from ptseg_d2.pseudo_labels.instance import cluster_things, stable_instances
 from ptseg_d2.random_states import seeded
 
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.utils import comm
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 CHOICE = "choice.json"
@@ -90,7 +88,9 @@ def score_by_stability(cfg: CfgNode, candidate: Candidate) -> Scores:
         shown = [item for item in images if item["class_shares"][thing] >= model.min_mask_share]
         for number, item in enumerate(spread(shown, IMAGES_PER_CLASS)):
             with seeded(number):  # noise and anchors of an image are the same for every candidate
-                stabilities.extend(_stabilities(model, *encode(model, item, noise), thing))
+                teacher, student, sem_seg = encode(model, item, noise)
+                of_class = sem_seg.where(sem_seg == thing, VOID)
+                stabilities.extend(model.pseudo_instances(teacher, student, of_class)[1].values())
     return {
         CLASS_NAMES[thing]: {
             "value": sum(stabilities) / len(stabilities) if stabilities else None,
@@ -98,24 +98,6 @@ def score_by_stability(cfg: CfgNode, candidate: Candidate) -> Scores:
         }
         for thing, stabilities in found.items()
     }
-
-
-def _stabilities(
-    model: EmbeddingMomentumTeacher, teacher: Tensor, student: Tensor, sem_seg: Tensor, thing: int
-) -> list[float]:
-    """The stability of every pseudo instance of one class in one image, stable enough for training or not."""
-    cluster = partial(model.clustering, min_size=max(1, round(model.min_share * sem_seg.numel())))
-    instance_ids = cluster_things(teacher, sem_seg, (thing,), cluster, round(model.min_mask_share * sem_seg.numel()))
-    _, scores = stable_instances(
-        instance_ids,
-        student,
-        teacher,
-        radius=model.clustering.delta_var,
-        num_anchors=model.num_anchors,
-        threshold=model.stability,
-        sem_seg=sem_seg,
-    )
-    return list(scores.values())
 
 
 def score_by_labels(cfg: CfgNode, candidate: Candidate) -> Scores:

@@ -76,7 +76,7 @@ class OraclePseudoInstanceCurves(HookBase):
     def _count(self, number: int) -> tuple[int, int, int]:
         with seeded(number):  # the same noise and anchors each time, and none of the training's random numbers
             teacher, student, sem_seg = encode(self.model, self.images[number], self.noise)
-            pseudo_ids = self.model.pseudo_instances(teacher, student, sem_seg)
+            pseudo_ids, _ = self.model.pseudo_instances(teacher, student, sem_seg)
         true_classes, true_ids = (_shrink(values, sem_seg.shape) for values in read_labels(self.labels[number]))
         return count_matches(
             pseudo_ids.cpu().numpy(), sem_seg.cpu().numpy(), true_classes, true_ids, self.model.thing_ids

@@ -42,6 +42,11 @@ class Clustering:
             choices = ", ".join(map(repr, CLUSTERINGS))
             raise ValueError(f"INSTANCE.CLUSTERING = {self.name!r}; expected one of {choices}")
 
+    @property
+    def radius(self) -> float:
+        """Half way between delta_var and delta_dist: a ball around a centre that holds its cluster and no other."""
+        return (self.delta_var + self.delta_dist) / 2
+
     def __call__(self, points: Tensor, min_size: int = 1) -> Tensor:
         """(M, E) points -> (M,) int64 labels.
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering
 from ptseg_d2.inference.merging import connected_component_instances, merge_panoptic
 from ptseg_d2.inference.morphology import clean_instances
-from ptseg_d2.pseudo_labels.instance import cluster_things, instance_scores
+from ptseg_d2.pseudo_labels.instance import cluster_things, instance_stability
 from ptseg_d2.resizing import resize
 
 import torch
@@ -80,7 +80,7 @@ class EmbeddingFinder:
         *,
         delta_var: float,
         delta_dist: float,
-        kernel_threshold: float,
+        min_stability: float = 0.0,
     ) -> None:
         """
         Args:
@@ -88,15 +88,15 @@ class EmbeddingFinder:
             options: sizes, clustering, search effort and morphology.
             delta_var: radius of a tight cluster, see `Clustering`.
             delta_dist: clusters nearer than this are one instance.
-            kernel_threshold: of the Gaussian kernel behind the scores, see `EmbeddingLoss`.
+            min_stability: instances with a lower score are no instances, in [0, 1].
         """
         self.networks = networks
         self.options = options
         self.clustering = Clustering(options.clustering, delta_var, delta_dist, options.num_samples, options.num_seeds)
-        self.kernel_threshold = kernel_threshold
+        self.min_stability = min_stability
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
-        """See `InstanceFinder`; the score is the mean kernel value of an instance's pixels to their centre."""
+        """See `InstanceFinder`; the score is the stability, see `instance_stability`."""
         instance_ids = torch.zeros_like(sem_seg)
         scores: dict[int, float] = {}
         present = set(sem_seg.unique().tolist())
@@ -121,7 +121,10 @@ class EmbeddingFinder:
         )
         # Filling and closing may add pixels without an embedding, which no clustering would.
         finite = instance_ids.where(embeddings.sum(0).isfinite(), 0)
-        return instance_ids, instance_scores(embeddings, finite, self.kernel_threshold, self.clustering.delta_var)
+        scores = instance_stability(finite, [embeddings], self.clustering.radius)
+        stable = {number: score for number, score in scores.items() if score >= self.min_stability}
+        kept = torch.isin(instance_ids, torch.tensor(list(stable), dtype=torch.int64, device=instance_ids.device))
+        return instance_ids.where(kept, 0), stable
 
 
 class PanopticModel(nn.Module):

@@ -113,18 +113,17 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         with torch.no_grad():
             teacher = self.teacher.predict_strided(clean)
             masks = shrink_labels(masks, teacher.shape[-2:])
-            instance_ids = torch.stack(
-                [self.pseudo_instances(t, s, m) for t, s, m in zip(teacher, embeddings.detach(), masks)]
-            )
-        self._log(instance_ids)
+            pseudo = [self.pseudo_instances(t, s, m) for t, s, m in zip(teacher, embeddings.detach(), masks)]
+        instance_ids = torch.stack([ids for ids, _ in pseudo])
+        self._log(instance_ids, [score for _, scores in pseudo for score in scores.values()])
         losses = self.student.criterion(embeddings, instance_ids)
         if self.consistency is not None:
             teacher, seen = self._turned_embeddings(clean, teacher)
             losses.update(self.consistency(embeddings, teacher, seen & self._is_thing(masks)))
         return {f"{name}_target": loss for name, loss in losses.items()}
 
-    def pseudo_instances(self, teacher: Tensor, student: Tensor, sem_seg: Tensor) -> Tensor:
-        """Algorithm 2 on one view: cluster inside each class mask, keep what student and teacher agree on.
+    def pseudo_instances(self, teacher: Tensor, student: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
+        """Algorithm 2 on one view: cluster inside each class mask, keep what mask, student and teacher agree on.
 
         Args:
             teacher: (E, h, w) embeddings of the clean view.
@@ -132,22 +131,16 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             sem_seg: (h, w) int64 predicted classes.
 
         Returns:
-            (h, w) int64: 1..K stable instances, -1 unstable ones and unclustered thing pixels, 0 elsewhere.
+            (h, w) int64: 1..K stable instances, -1 unstable ones and unclustered thing pixels, 0 elsewhere; and the
+            stability of every instance, stable or not.
         """
         cluster = partial(self.clustering, min_size=max(1, round(self.min_share * sem_seg.numel())))
         min_area = round(self.min_mask_share * sem_seg.numel())
         instance_ids = cluster_things(teacher, sem_seg, self.thing_ids, cluster, min_area)
-        stable, _ = stable_instances(
-            instance_ids,
-            student,
-            teacher,
-            radius=self.clustering.delta_var,
-            num_anchors=self.num_anchors,
-            threshold=self.stability,
-            sem_seg=sem_seg,
+        stable, scores = stable_instances(
+            instance_ids, (student, teacher), self.clustering.radius, self.num_anchors, self.stability
         )
-        thing = torch.isin(sem_seg, torch.tensor(self.thing_ids, device=sem_seg.device))
-        return torch.where(thing & (stable == 0), -1, stable)
+        return torch.where(self._is_thing(sem_seg) & (stable == 0), -1, stable), scores
 
     def _is_thing(self, sem_seg: Tensor) -> Tensor:
         """Where (..., h, w) int64 classes are of this network's group: bool."""
@@ -178,10 +171,10 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         embeddings = rotate(self.teacher.predict_strided(turned), -angles, mode="nearest")
         return embeddings, stays_inside(angles, height, width).to(self.device)
 
-    def _log(self, instance_ids: Tensor) -> None:
+    def _log(self, instance_ids: Tensor, scores: list[float]) -> None:
         storage = get_event_storage()
-        per_image = [len(ids[ids > 0].unique()) for ids in instance_ids]
-        storage.put_scalar("pseudo/instances", sum(per_image) / max(1, len(per_image)))
+        storage.put_scalar("pseudo/instances", len(scores) / max(1, len(instance_ids)))
+        storage.put_scalar("pseudo/stability", sum(scores) / max(1, len(scores)))
         clustered = instance_ids != 0
         unstable = float((instance_ids == -1).sum() / clustered.sum().clamp(min=1))
         storage.put_scalar("pseudo/unstable", unstable)

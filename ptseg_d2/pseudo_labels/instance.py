@@ -1,18 +1,20 @@
-"""Pseudo instances: embeddings clustered inside predicted class masks, kept where student and teacher agree.
+"""Pseudo instances: embeddings clustered inside predicted class masks, kept where masks and networks agree.
 
-Shapes: E embedding dims, K instances, H x W pixels, A anchors, M pixels of instances.
+Shapes: E embedding dims, K instances, H x W pixels, A anchors per instance.
 Instance id 0 = none, -1 = ignored, 1..K = instances.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ptseg_d2.inference.modes import blocks, squared_distances
 
 import torch
 from torch import Tensor
+
+_POINTS_PER_ANCHOR = 16
+"""Pixels whose mean is an anchor (thesis section 7.2); a single one may lie at the border of its object."""
 
 
 @torch.no_grad()
@@ -56,89 +58,103 @@ def cluster_things(
 @torch.no_grad()
 def stable_instances(
     instance_ids: Tensor,
-    student_embeddings: Tensor,
-    teacher_embeddings: Tensor,
+    networks: Sequence[Tensor],
     radius: float,
     num_anchors: int,
     threshold: float,
     rng: torch.Generator | None = None,
-    sem_seg: Tensor | None = None,
 ) -> tuple[Tensor, dict[int, float]]:
-    """Set instances to -1 on which student and teacher disagree (thesis Algorithm 2, line 8).
-
-    An anchor is a random pixel of an instance; its mask in one network is every clustered pixel within the radius
-    of the anchor's embedding. The score of an instance is the median over its anchors of the IoU of the two masks.
+    """Set instances to -1 that the class mask, the student and the teacher do not agree on (Algorithm 2, line 8).
 
     Args:
         instance_ids: (H, W) int64.
-        student_embeddings: (E, H, W) float.
-        teacher_embeddings: (E, H, W) float, of the same image in the same frame.
-        radius: in embedding units, delta_v.
-        num_anchors: per instance, drawn with replacement.
+        networks: embeddings and the other arguments as in `instance_stability`.
+        radius: of an anchor's ball.
+        num_anchors: per instance.
         threshold: smallest score of a stable instance, in [0, 1].
-        rng: CPU generator of the anchors; None = torch's global one.
-        sem_seg: (H, W) int64 classes; masks then end at the class of their anchor.
+        rng: of the anchors.
 
     Returns:
         instance_ids with unstable instances set to -1, and the score in [0, 1] of every instance.
     """
-    ids = instance_ids.flatten()
-    pixels = torch.nonzero(ids > 0)[:, 0]
-    if len(pixels) == 0:
-        return instance_ids.clone(), {}
-    pixels = pixels[ids[pixels].argsort(stable=True)]
-    numbers, sizes = ids[pixels].unique_consecutive(return_counts=True)
-    draws = torch.rand(len(numbers), num_anchors, generator=rng).to(ids.device)
-    anchors = (sizes.cumsum(0) - sizes)[:, None] + (draws * sizes[:, None]).long().clamp(max=sizes[:, None] - 1)
-    classes = None if sem_seg is None else sem_seg.flatten()[pixels]
-    with torch.autocast(ids.device.type, enabled=False):
-        student, teacher = (_points(x, pixels) for x in (student_embeddings, teacher_embeddings))
-        overlaps = [
-            _mask_overlap(student, teacher, block, radius, classes) for block in blocks(anchors.flatten(), len(pixels))
-        ]
-    scores = torch.cat(overlaps).view(anchors.shape).quantile(0.5, dim=1)
-    unstable = torch.isin(instance_ids, numbers[scores < threshold])
-    return instance_ids.masked_fill(unstable, -1), dict(zip(numbers.tolist(), scores.tolist()))
-
-
-def _points(embeddings: Tensor, pixels: Tensor) -> Tensor:
-    """(E, H, W) -> centred (M, E) float32 at the given flat pixels; centring keeps squared norms exact."""
-    points = embeddings.flatten(1)[:, pixels].T.float()
-    return points - points.nanmean(0)
-
-
-def _mask_overlap(student: Tensor, teacher: Tensor, anchors: Tensor, radius: float, classes: Tensor | None) -> Tensor:
-    """IoU (A,) of the balls around each anchor in two (M, E) clouds; 0 where both are empty (NaN embeddings)."""
-    in_student = squared_distances(student[anchors], student) <= radius**2
-    in_teacher = squared_distances(teacher[anchors], teacher) <= radius**2
-    both, either = in_student & in_teacher, in_student | in_teacher
-    if classes is not None:
-        same = classes[anchors][:, None] == classes
-        both, either = both & same, either & same
-    return both.sum(1) / either.sum(1).clamp(min=1)
+    scores = instance_stability(instance_ids, networks, radius, num_anchors, rng)
+    unstable = [number for number, score in scores.items() if score < threshold]
+    is_unstable = torch.isin(instance_ids, torch.tensor(unstable, dtype=torch.int64, device=instance_ids.device))
+    return instance_ids.masked_fill(is_unstable, -1), scores
 
 
 @torch.no_grad()
-def instance_scores(
-    embeddings: Tensor, instance_ids: Tensor, kernel_threshold: float, delta_var: float
+def instance_stability(
+    instance_ids: Tensor,
+    networks: Sequence[Tensor],
+    radius: float,
+    num_anchors: int = 1,
+    rng: torch.Generator | None = None,
 ) -> dict[int, float]:
-    """How tightly each instance's pixels lie around their mean: mean Gaussian kernel exp(-d^2 / s).
+    """How well each instance is what the networks themselves would draw around its anchors.
+
+    An anchor is the mean embedding of a few random pixels of an instance. Its mask in a network is the ball around it:
+    every pixel of the image, inside the class mask or not, whose embedding is within the radius. The score is the
+    median over the anchors of the IoU of the instance and these masks, |all of them| / |any of them|. A wrong region
+    of a class mask looks like what surrounds it, and a fragment like the rest of its object: there the ball spills
+    over, which the probabilities of the semantic network do not tell.
 
     Args:
-        embeddings: (E, H, W) float.
         instance_ids: (H, W) int64.
-        kernel_threshold: value of the kernel at distance delta_var, in (0, 1).
-        delta_var: radius of the pull loss, embedding units.
+        networks: one or more (E, H, W) float, of the same image in the same frame: the student's and the teacher's.
+        radius: in embedding units.
+        num_anchors: per instance; 1 = the mean of all its pixels, and nothing is random.
+        rng: CPU generator of the anchors; None = torch's global one.
 
     Returns:
-        id -> score in (0, 1].
+        id -> score in [0, 1]; 0 where embeddings are not finite.
     """
-    pixels = torch.nonzero(instance_ids.flatten() > 0)[:, 0]
-    numbers, index = instance_ids.flatten()[pixels].unique(return_inverse=True)
-    points = embeddings.flatten(1)[:, pixels].T.float()
-    sizes = index.bincount(minlength=len(numbers))
-    centers = points.new_zeros(len(numbers), points.shape[1]).index_add_(0, index, points) / sizes[:, None]
-    squared = (points - centers[index]).square().sum(1)
-    kernel = (squared * (math.log(kernel_threshold) / delta_var**2)).exp()
-    means = kernel.new_zeros(len(numbers)).index_add_(0, index, kernel) / sizes
-    return dict(zip(numbers.tolist(), means.tolist()))
+    ids = instance_ids.flatten()
+    pixels = torch.nonzero(ids > 0)[:, 0]
+    if len(pixels) == 0:
+        return {}
+    pixels = pixels[ids[pixels].argsort(stable=True)]
+    numbers, sizes = ids[pixels].unique_consecutive(return_counts=True)
+    members = _anchor_members(sizes, num_anchors, rng)
+    with torch.autocast(ids.device.type, enabled=False):
+        clouds = [_centred(network) for network in networks]
+        anchors = [_mean_of(cloud[pixels], sizes, members) for cloud in clouds]
+        owners = numbers.repeat_interleave(num_anchors)
+        overlaps = [
+            _overlap([a[rows] for a in anchors], clouds, owners[rows, None] == ids, radius)
+            for rows in blocks(torch.arange(len(owners), device=ids.device), len(ids))
+        ]
+    scores = torch.cat(overlaps).view(len(numbers), num_anchors).quantile(0.5, dim=1)
+    return dict(zip(numbers.tolist(), scores.tolist()))
+
+
+def _anchor_members(sizes: Tensor, num_anchors: int, rng: torch.Generator | None) -> Tensor | None:
+    """(K, A, points) places of the drawn pixels among all, sorted by instance; None = all pixels, one anchor."""
+    if num_anchors == 1:
+        return None
+    draws = torch.rand(len(sizes), num_anchors, _POINTS_PER_ANCHOR, generator=rng).to(sizes.device)
+    size = sizes[:, None, None]
+    return (sizes.cumsum(0) - sizes)[:, None, None] + (draws * size).long().clamp(max=size - 1)
+
+
+def _mean_of(points: Tensor, sizes: Tensor, members: Tensor | None) -> Tensor:
+    """Anchors (K A, E) of the points (M, E) of all instances, sorted by instance."""
+    if members is not None:
+        return points[members].mean(2).flatten(0, 1)
+    owners = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
+    return points.new_zeros(len(sizes), points.shape[1]).index_add_(0, owners, points) / sizes[:, None]
+
+
+def _centred(embeddings: Tensor) -> Tensor:
+    """(E, H, W) -> (H W, E) float32 around their mean, which keeps squared norms exact."""
+    points = embeddings.flatten(1).T.float().contiguous()
+    return points - points[points.isfinite().all(1)].mean(0)
+
+
+def _overlap(anchors: Sequence[Tensor], clouds: Sequence[Tensor], masks: Tensor, radius: float) -> Tensor:
+    """IoU (A,) of masks (A, H W) and the balls around the anchors (A, E) in each cloud (H W, E)."""
+    every, some = masks, masks
+    for anchor, cloud in zip(anchors, clouds):
+        ball = squared_distances(anchor, cloud) <= radius**2
+        every, some = every & ball, some | ball
+    return every.sum(1) / some.sum(1)
