@@ -34,6 +34,7 @@ def _add_recipe(cfg: CfgNode) -> None:
     cfg.RECIPE.SEMANTIC_NETWORK = ""
     # stage whose final weights this stage starts from; "" = MODEL.WEIGHTS or random
     cfg.RECIPE.INIT_FROM = ""
+    cfg.RECIPE.INIT_BACKBONE_ONLY = False  # take the backbone alone: that stage trained another head
     # stage whose predicted masks of the target images guide this one; "" = none
     cfg.RECIPE.MASKS_FROM = ""
     # name in results.json of the networks trained with labels: "source", or "oracle" for target labels

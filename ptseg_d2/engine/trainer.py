@@ -134,7 +134,7 @@ class Trainer(DefaultTrainer):
         if resume and self.checkpointer.has_checkpoint():
             super().resume_or_load(resume)
         else:
-            load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+            load_weights(self.model, self.cfg.MODEL.WEIGHTS, self.cfg.RECIPE.INIT_BACKBONE_ONLY)
         self.data_loader.start_step = self.start_iter
 
 

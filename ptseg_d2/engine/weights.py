@@ -11,7 +11,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
 
-def load_weights(model: nn.Module, path: str) -> None:
+def load_weights(model: nn.Module, path: str, backbone_only: bool = False) -> None:
     """Load a checkpoint into a model.
 
     A `MomentumTeacher` takes its own checkpoints, those of a single network of an earlier stage (for student and
@@ -20,12 +20,13 @@ def load_weights(model: nn.Module, path: str) -> None:
     Args:
         model: may be inside DistributedDataParallel.
         path: file or address like detectron2://...; "" keeps the random weights.
+        backbone_only: leave the head as it is: the checkpoint is of a network of another kind.
 
     Raises:
         FileNotFoundError: the file does not exist.
     """
     require_weights(path)
-    _Checkpointer(model).load(path)
+    (_BackboneCheckpointer if backbone_only else _Checkpointer)(model).load(path)
 
 
 def require_weights(path: str) -> None:
@@ -52,3 +53,11 @@ class _Checkpointer(DetectionCheckpointer):
         incompatible = DetectionCheckpointer(self.model.student)._load_model(checkpoint)
         self.model.refresh_teacher_()
         return incompatible
+
+
+class _BackboneCheckpointer(DetectionCheckpointer):
+    """Loads the backbone of a network with another head."""
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        weights = {name: value for name, value in checkpoint["model"].items() if name.startswith("backbone.")}
+        return super()._load_model({**checkpoint, "model": weights})

@@ -8,6 +8,7 @@ from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
 from ptseg_d2.modeling.unet import UNetDecoder
 
+import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
@@ -18,14 +19,16 @@ class EmbeddingUNet(DenseNetwork):
     """U-Net on a ResNet encoder with a linear head of E channels (thesis section 7.2)."""
 
     @configurable
-    def __init__(self, *, criterion: EmbeddingLoss, **options: Any) -> None:
+    def __init__(self, *, criterion: EmbeddingLoss, min_share: float = 0.0, **options: Any) -> None:
         """
         Args:
             criterion: the weighted loss terms.
+            min_share: labelled instances of a smaller share of the image are ignored: no prediction is as small.
             options: those of `DenseNetwork` but for its output name.
         """
         super().__init__(output_name="embeddings", **options)
         self.criterion = criterion
+        self.min_share = min_share
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -51,14 +54,15 @@ class EmbeddingUNet(DenseNetwork):
             unlabeled_push=embedding.UNLABELED_PUSH,
             kernel_threshold=embedding.KERNEL_THRESHOLD,
         )
-        return {**options, "head": decoder, "criterion": criterion}
+        return {**options, "head": decoder, "criterion": criterion, "min_share": cfg.INSTANCE.MIN_AREA}
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """Training: the terms of `EmbeddingLoss`. Else Detectron2's list of {"embeddings": (E, height, width)}."""
         if not self.training:
             return self.output_per_image(batched_inputs)
         instance_ids = stack_images(batched_inputs, "instance_ids").to(self.device)
-        return self.loss(stack_images(batched_inputs), instance_ids)
+        min_area = round(self.min_share * instance_ids[0].numel())
+        return self.loss(stack_images(batched_inputs), ignore_small(instance_ids, min_area))
 
     def loss(self, images: Tensor, instance_ids: Tensor) -> dict[str, Tensor]:
         """Weighted loss terms at the decoder's own resolution, instance ids sampled at pixel centres.
@@ -69,6 +73,16 @@ class EmbeddingUNet(DenseNetwork):
         """
         embeddings = self.predict_strided(images)
         return self.criterion(embeddings, shrink_labels(instance_ids, embeddings.shape[-2:]))
+
+
+def ignore_small(instance_ids: Tensor, min_area: int) -> Tensor:
+    """Set instances with fewer than min_area pixels to -1, in each image of (N, H, W) int64 ids for itself."""
+    num_images, highest = len(instance_ids), int(instance_ids.max()) + 1
+    offsets = highest * torch.arange(num_images, device=instance_ids.device)[:, None, None]
+    keys = (instance_ids.clamp(min=0) + offsets).flatten()
+    areas = keys.bincount(minlength=highest * num_images)
+    small = (areas[keys] < min_area).view(instance_ids.shape)
+    return instance_ids.masked_fill(small & (instance_ids > 0), -1)
 
 
 def shrink_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:

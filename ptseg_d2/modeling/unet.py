@@ -63,17 +63,17 @@ class UNetDecoder(nn.Module):
         for name, level in reversed(list(zip(self.in_features, self.levels))):
             skip = features[name]
             x = level(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], dim=1))
-        if not self.coordinates:
-            return self.predictor(self.mix(x))
-        position = pixel_positions(x)
-        x = self.mix(torch.cat([x, position], dim=1))
-        return self.predictor(torch.cat([x, position], dim=1))
+        position = pixel_positions(x) if self.coordinates else x[:, :0].float()
+        x = self.mix(torch.cat([x, position.to(x.dtype)], dim=1))
+        # Eight bits of mantissa would put embeddings of 32 units on a grid of .25, half a small object's radius.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.predictor(torch.cat([x.float(), position], dim=1))
 
 
 def pixel_positions(x: Tensor) -> Tensor:
-    """(N, 2, h, w) positions (x, y) of the pixels of (N, channels, h, w), in image heights, origin top left."""
+    """(N, 2, h, w) float32 positions (x, y) of the pixels of (N, channels, h, w), in image heights."""
     height, width = x.shape[-2:]
-    rows = (torch.arange(height, device=x.device, dtype=x.dtype) + 0.5) / height
-    columns = (torch.arange(width, device=x.device, dtype=x.dtype) + 0.5) / height
+    rows = (torch.arange(height, device=x.device) + 0.5) / height
+    columns = (torch.arange(width, device=x.device) + 0.5) / height
     grid = torch.stack([columns.expand(height, -1), rows[:, None].expand(-1, width)])
     return grid.expand(len(x), -1, -1, -1)
