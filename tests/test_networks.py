@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptseg_d2.modeling.embedding_net import shrink_labels
+from ptseg_d2.modeling.embedding_net import ignore_small, shrink_labels
 from ptseg_d2.modeling.network import DenseNetwork
 from ptseg_d2.modeling.unet import pixel_positions
 
@@ -72,6 +72,30 @@ def test_shrunk_labels_are_those_at_the_centres() -> None:
     labels = torch.arange(16).view(1, 4, 4)
     assert shrink_labels(labels, (2, 2)).tolist() == [[[5, 7], [13, 15]]]
     assert torch.equal(shrink_labels(labels, (4, 4)), labels)
+
+
+def test_instances_too_small_to_predict_are_ignored() -> None:
+    """Each image for itself: 1 has two pixels in the first and one in the second."""
+    ids = torch.tensor([[[1, 1, 2, -1], [0, 3, 3, 3]], [[1, 2, 2, 0], [0, 0, -1, 0]]])
+    expected = [[[1, 1, -1, -1], [0, 3, 3, 3]], [[-1, 2, 2, 0], [0, 0, -1, 0]]]
+    assert ignore_small(ids, 2).tolist() == expected
+    assert ignore_small(ids, 0).tolist() == ids.tolist()
+    nothing = torch.full((2, 3, 3), -1)
+    assert torch.equal(ignore_small(nothing, 5), nothing)
+
+
+def test_embeddings_keep_their_digits_under_bfloat16() -> None:
+    """One pixel's step at a gain of 64 is .5 units at the left and at the right end; bfloat16 would make it 0 or 1."""
+    torch.manual_seed(0)
+    options = ["MODEL.EMBEDDING.POSITION_GAIN", "64.0", "MODEL.BFLOAT16", "True"]
+    model = build_model(small("instance_source.yaml", *options)).eval()
+    assert isinstance(model, DenseNetwork)
+    with torch.no_grad():
+        model.head.predictor.weight[:, :-2] = 0  # type: ignore[index, operator, union-attr]
+        with torch.autocast("cpu", torch.bfloat16):
+            embeddings = model.predict_strided(torch.full((1, 3, 256, 512), 127.0))[0]
+    steps = embeddings[0].diff(dim=1)
+    torch.testing.assert_close(steps, torch.full_like(steps, 0.5), atol=1e-4, rtol=0)
 
 
 def test_embeddings_start_as_positions() -> None:

@@ -96,6 +96,17 @@ def test_single_network_of_an_earlier_stage_initialises_both(tmp_path: Path) -> 
     assert_equal_states(model.teacher.state_dict(), single.state_dict())
 
 
+def test_backbone_alone_leaves_the_head(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    semantic = build_model(small("semantic_source.yaml")).state_dict()
+    torch.save({"model": semantic}, tmp_path / "model_final.pth")
+    model = build_model(small("instance_source.yaml"))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    load_weights(model, str(tmp_path / "model_final.pth"), backbone_only=True)
+    expected = {name: semantic[name] if name.startswith("backbone.") else value for name, value in before.items()}
+    assert_equal_states(model.state_dict(), expected)
+
+
 def test_missing_weights_say_how_to_make_them() -> None:
     with pytest.raises(
         FileNotFoundError, match=r"weights/R-18.pkl .*RECIPE.NEEDS.*tools/convert_torchvision_resnet.py"
