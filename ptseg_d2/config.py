@@ -99,7 +99,8 @@ def _add_target_input(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_BLUR_PROBABILITY = 1.0  # share of the student views that are blurred
 
     cfg.INPUT.PREDICTED_MASKS = ""  # index.json of masks that an earlier stage predicted on DATASETS.TARGET
-    cfg.INPUT.DRAW_THINGS = False  # importance sampling looks at the thing classes of this run only
+    # rare-class and importance sampling look at the thing classes only; with INSTANCE.GROUP always at those of the group
+    cfg.INPUT.DRAW_THINGS = False
 
     # ClassMix images get colour jitter of this strength with probability .8 and blur with the given one (DACS .25, .5)
     cfg.INPUT.MIX_JITTER = 0.0
@@ -185,7 +186,7 @@ def _add_instance(cfg: CfgNode) -> None:
     cfg.INSTANCE.EMA_DECAY = 0.999
     _add_consistency(cfg)
     _add_clustering(cfg)
-    _add_mix(cfg)
+    _add_choices(cfg)
 
 
 def _add_consistency(cfg: CfgNode) -> None:
@@ -212,7 +213,9 @@ def _add_clustering(cfg: CfgNode) -> None:
     cfg.INSTANCE.CLOSING = 0.0
 
 
-def _add_mix(cfg: CfgNode) -> None:
+def _add_choices(cfg: CfgNode) -> None:
+    # diagnosis only: also score the instances inside the true class masks of DATASETS.TEST (thesis table 12.1)
+    cfg.TEST.ORACLE_MASKS = False
     # stage "instance_mix": folders of instance stages (.../instance_selftrain) among which each class chooses
     cfg.INSTANCE.MIX_FROM = []
     # "stability" (mean stability of the pseudo instances on target images, no label) or "oracle" (AP50 on

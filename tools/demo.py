@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ptseg_d2.data.image_files import DataError, read_image
 from ptseg_d2.data.mappers import to_tensor
-from ptseg_d2.engine.evaluation import Rows
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
+from ptseg_d2.engine.rows import Rows
 from ptseg_d2.visualization.overlays import draw_panoptic, save_png
 
 import torch

@@ -15,8 +15,9 @@ import sys
 
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.streams import build_test_loader
-from ptseg_d2.engine.evaluation import CocoExport, Rows
+from ptseg_d2.engine.evaluation import CocoExport
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
+from ptseg_d2.engine.rows import Rows
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 
 from detectron2.evaluation import inference_on_dataset

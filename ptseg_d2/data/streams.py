@@ -189,7 +189,7 @@ def _draw_source(cfg: CfgNode, parts: Sequence[tuple[str, list[dict[str, Any]]]]
     if cfg.INPUT.RARE_CLASS_TEMPERATURE == 0:
         return shuffled(num_images, seed)
     counts = np.concatenate([scan(dicts, name, class_pixels_folder()) for name, dicts in parts])
-    classes = class_ids(cfg.INSTANCE.GROUP or CLASS_NAMES)
+    classes = _drawn_classes(cfg)
     if counts[:, classes].sum() == 0:
         logger.warning("Source images are drawn uniformly: none shows one of %s", cfg.INSTANCE.GROUP or "the classes")
         return shuffled(num_images, seed)
@@ -201,13 +201,18 @@ def _draw_target(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> Draw:
     if not cfg.MODEL.SELF_TRAINING.IMPORTANCE_SAMPLING or "class_shares" not in dicts[0]:
         return shuffled(len(dicts), seed)
     shares = np.array([item["class_shares"] for item in dicts])
-    classes: Sequence[int] = range(NUM_CLASSES)
-    if cfg.INPUT.DRAW_THINGS:
-        classes = class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else THING_IDS
-        shares = shares[:, classes]
+    classes = _drawn_classes(cfg)
+    shares = shares[:, classes]
     options = cfg.MODEL.SELF_TRAINING
     uniform = [classes.index(i) for i in class_ids(options.UNIFORM_CLASSES) if i in classes]
     return by_importance(shares, options.UNIFORM_PRIOR, uniform)
+
+
+def _drawn_classes(cfg: CfgNode) -> list[int]:
+    """The classes by whose content images are drawn: those of the group, or the things, or all."""
+    if cfg.INSTANCE.GROUP:
+        return list(class_ids(cfg.INSTANCE.GROUP))
+    return list(THING_IDS if cfg.INPUT.DRAW_THINGS else range(NUM_CLASSES))
 
 
 def _restyle(cfg: CfgNode) -> RandomStyle | None:

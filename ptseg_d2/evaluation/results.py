@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-ROW_ORDER = ("source", "styled", "adapted", "selftrain", "oracle", "components")
+ROW_ORDER = (
+    *("source", "source_stable", "styled", "adapted", "adapted_stable", "selftrain", "mix", "mix_oracle", "oracle"),
+    "components",
+)
 COLUMNS = (
     ("panoptic", "PQ"),
     ("panoptic", "SQ"),
@@ -26,6 +29,7 @@ COLUMNS = (
     ("semantic", "mIoU13"),
     ("instance", "AP50"),
     ("instance", "precision50"),
+    ("instance", "recall50"),
 )
 
 

@@ -5,6 +5,7 @@ Shapes: C classes, E embedding dims, H x W pixels.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -95,6 +96,12 @@ class EmbeddingFinder:
         self.clustering = Clustering(options.clustering, delta_var, delta_dist, options.num_samples, options.num_seeds)
         self.min_stability = min_stability
 
+    def keeping(self, min_stability: float) -> EmbeddingFinder:
+        """The same networks with another threshold of the stability."""
+        other = copy.copy(self)
+        other.min_stability = min_stability
+        return other
+
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
         """See `InstanceFinder`; the score is the stability, see `instance_stability`."""
         instance_ids = torch.zeros_like(sem_seg)
@@ -163,12 +170,19 @@ class PanopticModel(nn.Module):
         probability, sem_seg = logits.softmax(dim=0).max(dim=0)
         instance_ids, scores = self.finder(image, sem_seg)
         scores = {n: s * float(probability[instance_ids == n].mean()) for n, s in scores.items()}
-        num_pixels = sem_seg.numel()
-        return merge_panoptic(
-            sem_seg,
-            instance_ids,
-            set(self.options.thing_ids),
-            scores=scores,
-            min_stuff_area=round(self.options.min_stuff_share * num_pixels),
-            min_thing_area=round(self.options.min_thing_share * num_pixels),
-        )
+        return merge_instances(sem_seg, instance_ids, scores, self.options)
+
+
+def merge_instances(
+    sem_seg: Tensor, instance_ids: Tensor, scores: dict[int, float], options: PanopticOptions
+) -> tuple[Tensor, list[dict[str, Any]]]:
+    """`merge_panoptic` with the sizes of the options."""
+    num_pixels = sem_seg.numel()
+    return merge_panoptic(
+        sem_seg,
+        instance_ids,
+        set(options.thing_ids),
+        scores=scores,
+        min_stuff_area=round(options.min_stuff_share * num_pixels),
+        min_thing_area=round(options.min_thing_share * num_pixels),
+    )
