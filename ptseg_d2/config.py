@@ -99,7 +99,7 @@ def _add_target_input(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_BLUR_PROBABILITY = 1.0  # share of the student views that are blurred
 
     cfg.INPUT.PREDICTED_MASKS = ""  # index.json of masks that an earlier stage predicted on DATASETS.TARGET
-    # rare-class and importance sampling look at the thing classes only; with INSTANCE.GROUP always at those of the group
+    # rare-class and importance sampling look at the things only; with INSTANCE.GROUP always at those of the group
     cfg.INPUT.DRAW_THINGS = False
 
     # ClassMix images get colour jitter of this strength with probability .8 and blur with the given one (DACS .25, .5)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
-from ptseg_d2.data.categories import CLASS_NAMES, NUM_CLASSES, THING_IDS, class_ids
+from ptseg_d2.data.categories import NUM_CLASSES, THING_IDS, class_ids
 from ptseg_d2.data.class_pixels import scan
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 from ptseg_d2.data.lists import keep_listed, list_files
