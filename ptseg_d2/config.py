@@ -183,10 +183,11 @@ def _add_instance(cfg: CfgNode) -> None:
     cfg.INSTANCE.TARGET_WEIGHT = 1.0  # weight of the losses on pseudo instances
     cfg.INSTANCE.TEACHER = "frozen"  # "frozen" (copied every REFRESH_INTERVAL) or "ema" (every iteration)
     cfg.INSTANCE.REFRESH_INTERVAL = 500  # iterations between two copies of the student into the frozen teacher
-    cfg.INSTANCE.EMA_DECAY = 0.999
+    cfg.INSTANCE.EMA_DECAY = 0.999  # TEACHER "ema": weight of the old teacher per iteration, in [0, 1)
     _add_consistency(cfg)
     _add_clustering(cfg)
-    _add_choices(cfg)
+    _add_mix(cfg)
+    _add_oracle(cfg)
 
 
 def _add_consistency(cfg: CfgNode) -> None:
@@ -195,16 +196,22 @@ def _add_consistency(cfg: CfgNode) -> None:
     # the teacher sees the image turned by an angle from U(0, x), in degrees, in [0, 180]; 0 = photometric noise only
     cfg.INSTANCE.CONSISTENCY_ROTATION = 180.0
     cfg.INSTANCE.CONSISTENCY_ANCHORS = 20  # anchors are drawn at most so often
-    cfg.INSTANCE.CONSISTENCY_REST = 0.05  # until no more than this share of the image is uncovered
+    cfg.INSTANCE.CONSISTENCY_REST = 0.05  # until no more than this share of the class mask is uncovered, in [0, 1)
 
 
 def _add_clustering(cfg: CfgNode) -> None:
     cfg.INSTANCE.CLUSTERING = "mean_shift_plus"  # "mean_shift_plus", "mean_shift" or "agglomerative"
     cfg.INSTANCE.CLUSTER_SAMPLES = 2048  # points of a class mask on which modes are searched
-    cfg.INSTANCE.CLUSTER_SEEDS = 128  # seeds of the mode search
+    cfg.INSTANCE.CLUSTER_SEEDS = 128  # seeds of the mode search, "mean_shift_plus" only
     cfg.INSTANCE.MIN_MASK_AREA = 2e-3  # smallest class mask that is clustered, share of the image
-    cfg.INSTANCE.MIN_AREA = 5e-4  # smallest instance, share of the image
-    cfg.INSTANCE.STABILITY = 0.6  # median IoU below which a pseudo instance is ignored, in [0, 1]
+    # smallest instance, share of the image; labelled source instances of a smaller share of their crop are ignored
+    cfg.INSTANCE.MIN_AREA = 5e-4
+    # median IoU below which a pseudo instance is ignored and an instance that a self-trained model predicts is
+    # dropped, in [0, 1]
+    # predictions of the self-trained models below this score are dropped: stability times the mean probability of the
+    # class, in [0, 1]; 0 = none
+    cfg.INSTANCE.MIN_SCORE = 0.0
+    cfg.INSTANCE.STABILITY = 0.6
     cfg.INSTANCE.STABILITY_ANCHORS = 10  # anchors per instance of the stability test
     cfg.INSTANCE.MIN_STUFF_AREA = 1e-3  # smaller stuff segments become void, share of the image
     # erosion then dilation of predicted instances (opening), and dilation then erosion (closing), by a disc of this
@@ -213,16 +220,20 @@ def _add_clustering(cfg: CfgNode) -> None:
     cfg.INSTANCE.CLOSING = 0.0
 
 
-def _add_choices(cfg: CfgNode) -> None:
-    # diagnosis only: also score the instances inside the true class masks of DATASETS.TEST (thesis table 12.1)
-    cfg.TEST.ORACLE_MASKS = False
+def _add_mix(cfg: CfgNode) -> None:
     # stage "instance_mix": folders of instance stages (.../instance_selftrain) among which each class chooses
     cfg.INSTANCE.MIX_FROM = []
     # "stability" (mean stability of the pseudo instances on target images, no label) or "oracle" (AP50 on
     # DATASETS.TEST, not domain adaptation)
     cfg.INSTANCE.MIX_BY = "stability"
-    # diagnosis only: labelled twin of DATASETS.TARGET, whose labels count true and false pseudo instances for
-    # TensorBoard and nothing else; "" = off
+
+
+def _add_oracle(cfg: CfgNode) -> None:
+    """Diagnosis by labels that no training may see; off by default, and no result of a method."""
+    # also score the instances inside the true class masks of DATASETS.TEST (thesis table 12.1)
+    cfg.TEST.ORACLE_MASKS = False
+    # labelled twin of DATASETS.TARGET, whose labels count true and false pseudo instances for TensorBoard and
+    # nothing else; "" = off
     cfg.INSTANCE.ORACLE_CURVES = ""
-    cfg.INSTANCE.ORACLE_PERIOD = 50  # iterations between two counts
+    cfg.INSTANCE.ORACLE_PERIOD = 10  # iterations between two counts, >= 1
     cfg.INSTANCE.ORACLE_IMAGES = 20  # images of each count

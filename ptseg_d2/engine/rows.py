@@ -65,8 +65,6 @@ class Rows:
             self.options,
             delta_var=cfg.MODEL.EMBEDDING.DELTA_VAR,
             delta_dist=cfg.MODEL.EMBEDDING.DELTA_DIST,
-            # What self-training selects its pseudo labels by also selects its predictions.
-            min_stability=cfg.INSTANCE.STABILITY if cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher" else 0.0,
         )
 
     def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
@@ -86,7 +84,12 @@ class Rows:
     def panoptic(self, row: str) -> PanopticModel:
         """The whole system of a row of `panoptic_rows`."""
         semantic, instance = self._panoptic_stages()[row]
-        return PanopticModel(self.semantic(semantic), self.finder(instance), self.options)
+        min_score = 0.0 if instance == "instance_source" else self._min_score(instance)
+        return PanopticModel(self.semantic(semantic), self.finder(instance), self.options, min_score)
+
+    def _min_score(self, stage: str) -> float:
+        """Self-training keeps stable pseudo instances, and of its predictions the sure ones; other models keep all."""
+        return float(self.stages[stage].INSTANCE.MIN_SCORE)
 
     def panoptic_rows(self) -> list[str]:
         """Rows for which both branches are there."""
@@ -118,18 +121,18 @@ class Rows:
             masks = self.semantic("semantic_selftrain")
             for row, finder in self._other_finders():
                 yield PanopticModel(masks, finder, self.options), {"instance": row}
+                # The same threshold on the other models tells its share from that of the training.
+                if row != "components" and "instance_selftrain" in self.stages:
+                    min_score = self._min_score("instance_selftrain")
+                    yield PanopticModel(masks, finder, self.options, min_score), {"instance": f"{row}_sure"}
         if self.oracle_masks:
             for row, finder in self._all_finders():
                 yield OracleMaskModel(finder, self.options), {ORACLE_MASKS: row}
 
     def _other_finders(self) -> Iterator[tuple[str, InstanceFinder]]:
-        """Rows beside the self-trained one; "_stable": filtered as that one is, which shows the filter's share."""
         for stage, row in (("source", self.supervised), ("adapted", "adapted")):
             if f"instance_{stage}" in self.stages:
-                finder = self.finder(f"instance_{stage}")
-                yield row, finder
-                if "instance_selftrain" in self.stages:
-                    yield f"{row}_stable", finder.keeping(self.finder("instance_selftrain").min_stability)
+                yield row, self.finder(f"instance_{stage}")
         yield "components", ComponentFinder(self.options)
 
     def _all_finders(self) -> Iterator[tuple[str, InstanceFinder]]:

@@ -14,7 +14,7 @@ import numpy as np
 from tabulate import tabulate
 
 ROW_ORDER = (
-    *("source", "source_stable", "styled", "adapted", "adapted_stable", "selftrain", "mix", "mix_oracle", "oracle"),
+    *("source", "source_sure", "styled", "adapted", "adapted_sure", "selftrain", "mix", "mix_oracle", "oracle"),
     "components",
 )
 COLUMNS = (

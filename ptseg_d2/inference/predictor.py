@@ -5,7 +5,6 @@ Shapes: C classes, E embedding dims, H x W pixels.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -81,7 +80,6 @@ class EmbeddingFinder:
         *,
         delta_var: float,
         delta_dist: float,
-        min_stability: float = 0.0,
     ) -> None:
         """
         Args:
@@ -89,18 +87,10 @@ class EmbeddingFinder:
             options: sizes, clustering, search effort and morphology.
             delta_var: radius of a tight cluster, see `Clustering`.
             delta_dist: clusters nearer than this are one instance.
-            min_stability: instances with a lower score are no instances, in [0, 1].
         """
         self.networks = networks
         self.options = options
         self.clustering = Clustering(options.clustering, delta_var, delta_dist, options.num_samples, options.num_seeds)
-        self.min_stability = min_stability
-
-    def keeping(self, min_stability: float) -> EmbeddingFinder:
-        """The same networks with another threshold of the stability."""
-        other = copy.copy(self)
-        other.min_stability = min_stability
-        return other
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
         """See `InstanceFinder`; the score is the stability, see `instance_stability`."""
@@ -128,26 +118,28 @@ class EmbeddingFinder:
         )
         # Filling and closing may add pixels without an embedding, which no clustering would.
         finite = instance_ids.where(embeddings.sum(0).isfinite(), 0)
-        scores = instance_stability(finite, [embeddings], self.clustering.radius)
-        stable = {number: score for number, score in scores.items() if score >= self.min_stability}
-        kept = torch.isin(instance_ids, torch.tensor(list(stable), dtype=torch.int64, device=instance_ids.device))
-        return instance_ids.where(kept, 0), stable
+        return instance_ids, instance_stability(finite, [embeddings], self.clustering.radius)
 
 
 class PanopticModel(nn.Module):
     """A semantic network and a way to find instances, as one Detectron2 model for `inference_on_dataset`."""
 
-    def __init__(self, semantic: nn.Module, finder: InstanceFinder | None, options: PanopticOptions) -> None:
+    def __init__(
+        self, semantic: nn.Module, finder: InstanceFinder | None, options: PanopticOptions, min_score: float = 0.0
+    ) -> None:
         """
         Args:
             semantic: predicts {"sem_seg": (N, C, H, W)} logits by `predict`.
             finder: separates objects; None = semantic output only.
             options: sizes for merging.
+            min_score: instances of a lower score, the finder's times the mean probability of their pixels, become
+                void, in [0, 1].
         """
         super().__init__()
         self.semantic = semantic
         self.finder = finder
         self.options = options
+        self.min_score = min_score
         self.eval()
 
     @torch.no_grad()
@@ -170,6 +162,9 @@ class PanopticModel(nn.Module):
         probability, sem_seg = logits.softmax(dim=0).max(dim=0)
         instance_ids, scores = self.finder(image, sem_seg)
         scores = {n: s * float(probability[instance_ids == n].mean()) for n, s in scores.items()}
+        kept = [number for number, score in scores.items() if score >= self.min_score]
+        is_kept = torch.isin(instance_ids, torch.tensor(kept, dtype=torch.int64, device=instance_ids.device))
+        instance_ids = instance_ids.where(is_kept, 0)
         return merge_instances(sem_seg, instance_ids, scores, self.options)
 
 
