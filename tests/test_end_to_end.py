@@ -35,14 +35,17 @@ def finished(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.rmtree(root / "data" / "miniscapes" / "cityscapes" / "gtFine" / "train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(root / "data"))
-        yield root / "out", run_recipe("selftrain_icm.yaml", root / "out")
+        yield root / "out", run_recipe("selftrain_icm.yaml", root / "out", "TEST.ORACLE_MASKS", "True")
 
 
 def test_results_hold_every_row(finished: tuple[Path, dict[str, Any]]) -> None:
     _, results = finished
     assert sorted(results["semantic"]) == ["adapted", "selftrain", "source"]
     assert sorted(results["panoptic"]) == ["selftrain", "source"]
-    assert sorted(results["instance"]) == ["adapted", "components", "selftrain", "source"]
+    assert sorted(results["instance"]) == [
+        *("adapted", "adapted_sure", "components", "selftrain", "source", "source_sure")
+    ]
+    assert sorted(results["instance_oracle_masks"]) == ["adapted", "components", "selftrain", "source"]
     assert results["seed"] == 1 and results["config"].endswith("selftrain_icm.yaml")
     assert results["datasets"]["target"] == ["miniscapes_cityscapes_unlabeled_train"]
     assert list(results["seconds"]) == [

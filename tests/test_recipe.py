@@ -192,8 +192,8 @@ def test_instance_configs_share_the_stages_of_the_main_recipe(path: Path) -> Non
             for share in (0, 25)
         ),
         *(("icm_50", "instance_selftrain", 320), ("icm_75", "instance_selftrain", 320)),
-        ("base_25", "instance_source", 450),
-        ("ccm_25", "instance_source", 450),
+        ("base_25", "instance_source", load_config(CONFIGS / "instance_source.yaml").SOLVER.MAX_ITER),
+        ("ccm_25", "instance_source", load_config(CONFIGS / "instance_source.yaml").SOLVER.MAX_ITER),
     ],
 )
 def test_instance_configs_have_the_same_iterations_over_all_groups(config: str, stage: str, iterations: int) -> None:

@@ -60,12 +60,12 @@ def test_table() -> None:
     }
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in format_table(results).splitlines()]
     columns = ["PQ", "SQ", "RQ", "PQ_th", "PQ_st", "PQ_plus", "mIoU", "mIoU16", "mIoU13", "AP50", "precision50"]
-    assert lines[0] == ["", *columns]
+    assert lines[0] == ["", *columns, "recall50"]
     assert lines[2:] == [
-        ["source", "20.1", "-", "-", "-", "-", "-", "40.0", "-", "-", "-", "-"],
-        ["selftrain", "30.0", "70.0", *["-"] * 9],
-        ["components", *["-"] * 9, "5.0", "-"],
-        ["other", *["-"] * 11],
+        ["source", "20.1", "-", "-", "-", "-", "-", "40.0", "-", "-", "-", "-", "-"],
+        ["selftrain", "30.0", "70.0", *["-"] * 10],
+        ["components", *["-"] * 9, "5.0", "-", "-"],
+        ["other", *["-"] * 12],
     ]
 
 
