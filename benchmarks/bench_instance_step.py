@@ -133,17 +133,19 @@ class Step:
         sum(losses.values()).backward()
         self.optimizer.step()
 
-    def _timed_pseudo_instances(self, teacher: Tensor, student: Tensor, sem_seg: Tensor) -> Tensor:
+    def _timed_pseudo_instances(
+        self, teacher: Tensor, student: Tensor, sem_seg: Tensor
+    ) -> tuple[Tensor, dict[int, float]]:
         if self._realistic:
             teacher, student = self._trained(len(self._clustering_seconds), teacher)
         if teacher.is_cuda:
             torch.cuda.synchronize()
         start = time.perf_counter()
         found = self._pseudo_instances(teacher, student, sem_seg)
-        if found.is_cuda:
+        if teacher.is_cuda:
             torch.cuda.synchronize()
         self._clustering_seconds.append(time.perf_counter() - start)
-        self.num_instances += int((found.unique() > 0).sum())
+        self.num_instances += int((found[0].unique() > 0).sum())
         return found
 
     def _trained(self, view: int, like: Tensor) -> tuple[Tensor, Tensor]:
