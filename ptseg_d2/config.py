@@ -206,12 +206,10 @@ def _add_clustering(cfg: CfgNode) -> None:
     cfg.INSTANCE.MIN_MASK_AREA = 2e-3  # smallest class mask that is clustered, share of the image
     # smallest instance, share of the image; labelled source instances of a smaller share of their crop are ignored
     cfg.INSTANCE.MIN_AREA = 5e-4
-    # median IoU below which a pseudo instance is ignored and an instance that a self-trained model predicts is
-    # dropped, in [0, 1]
     # predictions of the self-trained models below this score are dropped: stability times the mean probability of the
     # class, in [0, 1]; 0 = none
     cfg.INSTANCE.MIN_SCORE = 0.0
-    cfg.INSTANCE.STABILITY = 0.6
+    cfg.INSTANCE.STABILITY = 0.6  # median IoU below which a pseudo instance is ignored, in [0, 1]
     cfg.INSTANCE.STABILITY_ANCHORS = 10  # anchors per instance of the stability test
     cfg.INSTANCE.MIN_STUFF_AREA = 1e-3  # smaller stuff segments become void, share of the image
     # erosion then dilation of predicted instances (opening), and dilation then erosion (closing), by a disc of this

@@ -116,15 +116,41 @@ def test_first_anchor_is_uniform() -> None:
     assert counts.min() > 420  # 500 expected, 19 is one standard deviation
 
 
-@pytest.mark.parametrize("covered", [0, 1])
-def test_small_region_is_a_zero_with_graph(covered: int) -> None:
+def test_empty_region_is_a_zero_with_graph() -> None:
     student = torch.randn(3, 4, 5, requires_grad=True)
-    region = torch.zeros(4, 5, dtype=torch.bool)
-    region.flatten()[:covered] = True
-    loss = consistency_loss(student, torch.randn(3, 4, 5), region, **options(rest=0.05))  # 1 of 20 pixels is 5 %
+    loss = consistency_loss(student, torch.randn(3, 4, 5), torch.zeros(4, 5, dtype=torch.bool), **options())
     loss.backward()
     assert loss.item() == 0
     assert student.grad is not None and not student.grad.any()
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.05, 0.6])
+def test_small_region_counts(rest: float) -> None:
+    """2 % of the image: two pixels that the student sees together and the teacher apart, Dice of (1, 1) and (1, 0)."""
+    student, teacher = torch.zeros(1, 10, 10, requires_grad=True), torch.zeros(1, 10, 10)
+    teacher[0, 0, 1] = 9.0
+    region = torch.zeros(10, 10, dtype=torch.bool)
+    region[0, :2] = True
+    loss = consistency_loss(student, teacher, region, **options(rest=rest))
+    assert loss.item() == pytest.approx(1 - 2 / (2 + 1))
+
+
+def test_rest_is_a_share_of_the_region() -> None:
+    """Four objects of 2 pixels in 8 of 100: 0.3 * 8 = 2 pixels may stay uncovered, so that three anchors are drawn."""
+    objects = 3 * (torch.arange(8) // 2).double()
+    maps, region = torch.zeros(1, 10, 10, dtype=torch.float64), torch.zeros(10, 10, dtype=torch.bool)
+    maps[0, 0, :8], region[0, :8] = objects, True
+    other = maps.clone()
+    other[0, 0, ::2] += 100  # cuts every object in two: each anchor costs 1 / 3
+    one_cut = maps.clone()
+    one_cut[0, 0, 0] += 100  # cuts the first object only
+    costs = {
+        round(consistency_loss(maps, one_cut, region, **options(rest=0.3), generator=generator).item(), 6)
+        for generator in (torch.Generator().manual_seed(seed) for seed in range(20))
+    }
+    # Near in either space is covered: each object takes one anchor, and the first is among three drawn of four or not.
+    assert costs == {0.0, round(1 / 9, 6)}
+    assert consistency_loss(maps, other, region, **options(rest=0.3)).item() == pytest.approx(1 / 3)
 
 
 def test_no_anchor_is_a_zero() -> None:

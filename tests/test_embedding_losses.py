@@ -285,3 +285,12 @@ def test_margin_offset_survives_a_checkpoint() -> None:
     saved.margin_offset.fill_(0.125)
     loaded.load_state_dict(saved.state_dict())
     assert loaded.margin_offset.item() == 0.125
+
+
+def test_all_weights_0_keep_the_graph() -> None:
+    criterion = EmbeddingLoss(pull=0, push=0, reg=0, object=0, unlabeled_push=0)
+    embeddings = torch.randn(2, 3, 4, 5, requires_grad=True)
+    losses = criterion(embeddings, torch.arange(40).view(2, 4, 5) % 3)
+    sum(losses.values(), torch.zeros(())).backward()
+    assert [loss.item() for loss in losses.values()] == [0.0] * 5
+    assert embeddings.grad is not None and not embeddings.grad.any()

@@ -114,3 +114,18 @@ def test_without_rotation_the_teacher_runs_once(monkeypatch: pytest.MonkeyPatch)
         losses_of(model, target())
         calls[rotation] = len(seen)
     assert calls == {0.0: 1, 180.0: 2}
+
+
+def test_log_counts_instances() -> None:
+    """Two views, three instances of which one is below the threshold of .3; a view without any counts as well."""
+    model = build(0.0)
+    assert model.stability == 0.3
+    with EventStorage() as storage:
+        model._log(2, [0.2, 0.3, 1.0])
+        assert {name: value for name, (value, _) in storage.latest().items()} == {
+            "pseudo/instances": 1.5,
+            "pseudo/stability": pytest.approx(0.5),
+            "pseudo/unstable": pytest.approx(1 / 3),
+        }
+        model._log(2, [])
+        assert {value for value, _ in storage.latest().values()} == {0.0}

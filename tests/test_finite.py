@@ -37,7 +37,8 @@ def test_nan_embeddings_name_iteration_and_terms(world: Path, tmp_path: Path, mo
     monkeypatch.setattr(EmbeddingUNet, "predict_strided", broken)
     build_hooks = Trainer.build_hooks
     monkeypatch.setattr(Trainer, "build_hooks", lambda self: [*build_hooks(self), hook])
-    cfg = load_recipe(CONFIGS / "instance_source.yaml", [*TINY, "OUTPUT_DIR", str(tmp_path)])[-1]
+    overrides = [*TINY, "OUTPUT_DIR", str(tmp_path), "RECIPE.INIT_FROM", ""]
+    cfg = load_recipe(CONFIGS / "instance_source.yaml", overrides)[-1]
     with pytest.raises(FloatingPointError) as caught:
         stages.train(cfg, resume=False)
     message = str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,28 @@ def test_a_failed_group_does_not_keep_the_others_from_theirs(stage: CfgNode, cap
     assert again.visits == ["car"]
 
 
+def test_a_failed_group_leaves_nothing_behind(stage: CfgNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it built is gone before the next group begins, so that its GPU memory can be given back."""
+
+    class Model:
+        pass
+
+    built: list[weakref.ref[Model]] = []
+    alive: list[bool] = []
+    monkeypatch.setattr(groups, "free_cached_memory", lambda: alive.append(built[0]() is not None))
+
+    def work(cfg: CfgNode) -> None:
+        if cfg.INSTANCE.GROUP == ["car"]:
+            model = Model()
+            built.append(weakref.ref(model))
+            raise OSError("disk full")
+
+    monkeypatch.setattr(groups.logger, "exception", lambda *_: None)  # pytest would keep the traceback
+    with pytest.raises(RecipeError, match="disk full"):
+        run_groups(stage, work)
+    assert alive == [False]
+
+
 def test_an_interruption_ends_at_once(stage: CfgNode) -> None:
     work = Work(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -135,13 +158,16 @@ def test_an_interruption_ends_at_once(stage: CfgNode) -> None:
     assert work.visits == ["person", "car"]
 
 
-def test_an_error_in_one_of_several_processes_is_not_held_back(stage: CfgNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_one_of_several_processes_is_not_held_back(
+    stage: CfgNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """The other processes would wait for this one for ever."""
     monkeypatch.setattr(groups.comm, "get_world_size", lambda: 2)
     work = Work(OSError("disk full"))
     with pytest.raises(OSError, match="disk full"):
         run_groups(stage, work)
     assert work.visits == ["person", "car"]
+    assert "Run the same command again: finished groups are skipped" in caplog.text
 
 
 def test_a_launcher_gets_what_is_missing_and_failures_name_its_logs(stage: CfgNode) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.categories import class_ids
+
+import cv2
 import pytest
+import torch
 import train_net
 from tiny import CONFIGS, TINY
 
 GROUPS = ("car", "person+rider")
+RIDER, CAR = class_ids(["rider", "car"])
 BATCH = TINY.index("SOLVER.SOURCE_PER_BATCH")
 SMALL = [*TINY[:BATCH], *TINY[BATCH + 2 :]]
 """The configs keep their own images per batch."""
@@ -124,12 +130,48 @@ def test_mix_by_labels(shared: Path) -> None:
     assert [mixed[name] for name in ("car", "person", "rider")] == [whole[name] for name in ("car", "person", "rider")]
 
 
+def test_classes_that_nobody_predicted_keep_their_start(shared: Path, tmp_path: Path) -> None:
+    """Cars are taken out of the predicted masks; the run, its evaluation and a mix of it go on."""
+    shutil.copytree(shared / "shared", tmp_path / "shared")
+    masks = tmp_path / "shared" / "semantic_selftrain" / "target_masks"
+    content = json.loads((masks / "index.json").read_text())
+    for image in content["images"].values():
+        image["class_shares"][CAR] = 0.0
+        image["class_shares"][RIDER] += 0.1  # so that the other group is trained, whatever the tiny network predicts
+        mask = cv2.imread(str(masks / image["mask"]), cv2.IMREAD_UNCHANGED)
+        assert mask is not None
+        mask[mask == CAR] = 0
+        mask[:10, :40] = RIDER
+        cv2.imwrite(str(masks / image["mask"]), mask)
+    (masks / "index.json").write_text(json.dumps(content))
+    results = run("icm_25", tmp_path)
+    folder = tmp_path / "icm_25" / "instance_selftrain"
+    done = {name: json.loads((folder / name / "done.json").read_text()) for name in GROUPS}
+    assert [done[name]["trained"] for name in GROUPS] == [False, True]
+    start, kept = (
+        torch.load(path / "model_final.pth", weights_only=False)["model"]
+        for path in (tmp_path / "shared" / "instance_adapted", folder / "car")
+    )
+    for role in ("student", "teacher"):
+        assert all(torch.equal(torch.as_tensor(start[n]), torch.as_tensor(kept[f"{role}.{n}"])) for n in start)
+    assert len(kept) == 2 * len(start) + 1  # and the number of steps
+    assert "car" in results["instance"]["selftrain"]["per_class"]
+    mixed = run("mix", tmp_path, "INSTANCE.MIX_FROM", str([str(folder)]))
+    assert "mix" in mixed["panoptic"]
+    choice = json.loads((tmp_path / "mix" / "instance_mix" / "choice.json").read_text())
+    assert list(choice["car"]["scores"].values()) == [{"value": None, "instances": 0}]
+
+
 def test_arguments_that_contradict_each_other() -> None:
     for flags, message in {
         ("--num-groups-at-once", "2", "--num-gpus", "2"): "choose between them",
         ("--num-groups-at-once", "0"): "expected 1 or more",
         ("--slurm-option", "time=3"): "is for --submitit slurm",
         ("--submitit", "local", "--num-machines", "2"): "choose between them",
+        ("--submitit", "local", "--num-groups-at-once", "2"): "starts all groups at once",
+        ("--group", "instance_selftrain/car", "--eval-only"): "--group trains one group and nothing else",
+        ("--group", "instance_selftrain/car", "--submitit", "local"): "--group trains one group and nothing else",
+        ("--group", "instance_selftrain/car", "--num-groups-at-once", "2"): "--group trains one group and nothing",
     }.items():
         with pytest.raises(ValueError, match=message):
             train_net.build_launcher(train_net.build_parser().parse_args(list(flags)))

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 from ptseg_d2.engine import launching
+from ptseg_d2.engine.gpu_memory import free_cached_memory
 from ptseg_d2.engine.groups import run_configs
+from ptseg_d2.engine.interruption import sigterm_interrupts
 from ptseg_d2.engine.launching import Processes, slot_environment, visible_gpus
 from ptseg_d2.engine.recipe import load_recipe
 
@@ -68,6 +70,53 @@ def test_gpus_of_this_process(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
     monkeypatch.setattr(launching.torch.cuda, "device_count", lambda: count)
     assert visible_gpus() == names
+
+
+def test_another_thread_may_launch_too(groups: list[CfgNode]) -> None:
+    """Python sets signal handlers in the main thread only."""
+    logs: list[Path] = []
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=lambda: logs.extend(Processes(lambda cfg: python("print(7)"), 2)(groups[:2])))
+    thread.start()
+    thread.join()
+    assert [log.read_text() for log in logs] == ["7\n", "7\n"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_is_held_back_until_the_end() -> None:
+    """A second one while the first one's interruption is dealt with does not disturb that."""
+    before = signal.getsignal(signal.SIGTERM)
+    ended = False
+    with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            ended = True
+    assert ended
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_parent_gives_its_gpu_memory_back_first(groups: list[CfgNode], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(launching, "free_cached_memory", lambda: calls.append("freed"))
+
+    def command(cfg: CfgNode) -> list[str]:
+        calls.append("started")
+        return python("")
+
+    Processes(command, 1)(groups[:2])
+    assert calls == ["freed", "started", "started"]
+
+
+@pytest.mark.parametrize("initialized", [False, True])
+def test_memory_of_a_gpu_that_is_not_in_use_is_left_alone(initialized: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: initialized)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("emptied"))
+    free_cached_memory()
+    assert calls == ["emptied"] * initialized
 
 
 def test_processes_end_with_their_parent(groups: list[CfgNode], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.engine.groups import run_configs
-from ptseg_d2.engine.mix import Scores, best_of_each_class, mix_row, score_by_labels
+from ptseg_d2.engine.mix import Scores, best_of_each_class, mean_stability, mix_row, score_by_labels
 from ptseg_d2.engine.mix_candidates import Candidate, read_candidates
 from ptseg_d2.engine.recipe import load_recipe
 from ptseg_d2.engine.records import RecipeError, built_on, run_once
@@ -53,6 +53,14 @@ def test_each_class_takes_the_highest_value() -> None:
 def test_a_value_of_zero_beats_none() -> None:
     runs = [Candidate(name, "bus", ("bus",)) for name in "ab"]
     assert best_of_each_class(runs, [{"bus": {"value": None}}, {"bus": {"value": 0.0}}])["bus"]["run"] == "b"
+
+
+def test_a_mask_without_instances_counts_as_one_0() -> None:
+    """Four masks: one stable find does not beat hundreds; without a mask there is nothing to compare."""
+    assert mean_stability([[1.0], [], [], []]) == {"value": 0.25, "instances": 1}
+    assert mean_stability([[0.5, 0.75], [0.25], [0.5], [0.5]]) == {"value": 0.5, "instances": 5}
+    assert mean_stability([[], []]) == {"value": 0.0, "instances": 0}
+    assert mean_stability([]) == {"value": None, "instances": 0}
 
 
 def test_candidates_are_the_groups_of_all_runs(tmp_path: Path) -> None:

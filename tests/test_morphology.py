@@ -6,6 +6,7 @@ from ptseg_d2.inference.morphology import clean_instances
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from scipy.ndimage import binary_fill_holes
 from torch import tensor
@@ -158,3 +159,9 @@ def test_two_hundred_instances_keep_their_pixels() -> None:
     holes = grid.clone()
     holes[6::12, 6::12] = 0
     assert clean_instances(holes, 20, closing=0.01).equal(grid)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])
+def test_a_map_without_pixels(shape: tuple[int, int]) -> None:
+    cleaned = clean_instances(torch.zeros(shape, dtype=torch.int32), 3, opening=0.1, closing=0.1)
+    assert cleaned.shape == shape and cleaned.dtype == torch.int64

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.engine import stages
 from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.engine.masks import with_masks
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe, trains_groups
@@ -144,6 +145,25 @@ def test_stage_built_on_an_older_run_is_refused(tmp_path: Path) -> None:
     run_once(source, lambda cfg: None)
     with pytest.raises(RecipeError, match="built on an earlier run of semantic_source"):
         run_once(adapted, lambda cfg: None)
+
+
+def test_a_stage_is_not_resumed_on_another_start(tmp_path: Path) -> None:
+    """A needed stage that was made again since the interruption; `started.json` of older versions does not know it."""
+    source, adapted = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path)])
+    run_once(source, lambda cfg: None)
+    stages._begin(adapted, resume=False)
+    started = tmp_path / "semantic_adapted" / "started.json"
+    assert json.loads(started.read_text())["built_on"] == {"semantic_source": read_done(source.OUTPUT_DIR)["id"]}
+    stages._begin(adapted, resume=True)
+    (tmp_path / "semantic_source" / "done.json").unlink()
+    run_once(source, lambda cfg: None)
+    with pytest.raises(RecipeError, match="semantic_adapted was built on an earlier run of semantic_source"):
+        stages._begin(adapted, resume=True)
+    started.write_text(json.dumps({"settings": settings(adapted)}))
+    stages._begin(adapted, resume=True)
+    (tmp_path / "semantic_source" / "done.json").unlink()
+    run_once(source, lambda cfg: None)
+    stages._begin(adapted, resume=False)  # from the beginning
 
 
 def test_needed_stages_live_in_their_own_folder() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from ptseg_d2.engine.groups import run_configs
@@ -11,6 +15,7 @@ from ptseg_d2.engine.records import RecipeError
 from ptseg_d2.engine.submitting import SubmititTasks
 
 import pytest
+import torch
 from detectron2.config import CfgNode
 from tiny import CONFIGS
 
@@ -31,7 +36,43 @@ def test_every_group_is_a_task_with_a_log(groups: list[CfgNode], tmp_path: Path)
     assert len(set(logs)) == 2 and {log.parent.parent for log in logs} == {tmp_path / "instance_selftrain"}
     texts = [log.read_text() for log in logs]
     assert ["this is car" in text for text in texts] == [True, False]
-    assert ["FailedJobError" in text for text in texts] == [False, True]
+    assert ["CalledProcessError" in text for text in texts] == [False, True]
+
+
+def test_local_tasks_take_the_gpus_in_turn(groups: list[CfgNode], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    on_gpus = [group.clone() for group in groups]
+    for group in on_gpus:
+        group.defrost()
+        group.MODEL.DEVICE = "cuda"
+    tasks = SubmititTasks(lambda cfg: [], "local")
+    environments = [tasks._environment(number, on_gpus) or {} for number in range(2)]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == ["3", "5"]
+    assert SubmititTasks(lambda cfg: [], "slurm")._environment(0, on_gpus) is None
+
+
+def test_tasks_are_cancelled_at_sigterm(groups: list[CfgNode], tmp_path: Path) -> None:
+    code = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+    file = tmp_path / "pid"
+
+    def terminate() -> None:
+        while not (file.exists() and file.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Thread(target=terminate, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        SubmititTasks(lambda cfg: [sys.executable, "-c", code, str(file)], "local")(groups[:1])
+    assert signal.getsignal(signal.SIGTERM) is before
+    for _ in range(100):
+        try:
+            os.kill(int(file.read_text()), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the task still runs")
 
 
 def test_slurm_options_become_those_of_submitit() -> None:

@@ -6,9 +6,8 @@ import pickle
 from pathlib import Path
 
 from ptseg_d2.engine.recipe import load_recipe
-from ptseg_d2.engine.stages import load_network
 from ptseg_d2.engine.trainer import Trainer
-from ptseg_d2.engine.weights import load_weights, require_weights
+from ptseg_d2.engine.weights import load_network, load_weights, require_weights
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
 from ptseg_d2.modeling.network import DenseNetwork
 
@@ -19,6 +18,7 @@ from detectron2.modeling import build_model
 from tiny import CONFIGS, TINY, small
 from torch import Tensor
 
+ROLES = ("student", "teacher")
 TEACHERS = ["semantic_selftrain.yaml", "selftrain_icm.yaml"]
 
 
@@ -105,6 +105,43 @@ def test_backbone_alone_leaves_the_head(tmp_path: Path) -> None:
     load_weights(model, str(tmp_path / "model_final.pth"), backbone_only=True)
     expected = {name: semantic[name] if name.startswith("backbone.") else value for name, value in before.items()}
     assert_equal_states(model.state_dict(), expected)
+
+
+def test_backbone_of_a_teachers_checkpoint(tmp_path: Path) -> None:
+    """It is the student's that goes into a single network, and into student and teacher of another kind alike."""
+    semantic = build("semantic_selftrain.yaml", seed=1)
+    with torch.no_grad():
+        for value in semantic.teacher.parameters():
+            value.add_(1)
+    torch.save({"model": semantic.state_dict()}, tmp_path / "model_final.pth")
+    backbone = semantic.student.backbone.state_dict()
+    single = build_model(small("instance_source.yaml"))
+    load_weights(single, str(tmp_path / "model_final.pth"), backbone_only=True)
+    assert_equal_states(single.backbone.state_dict(), backbone)
+    model = build("selftrain_icm.yaml", seed=2)
+    heads = {role: {n: v.clone() for n, v in getattr(model, role).head.state_dict().items()} for role in ROLES}
+    load_weights(model, str(tmp_path / "model_final.pth"), backbone_only=True)
+    for role in ROLES:
+        assert_equal_states(getattr(model, role).backbone.state_dict(), backbone)
+        assert_equal_states(getattr(model, role).head.state_dict(), heads[role])
+
+
+def test_a_file_without_a_backbone_is_named(tmp_path: Path) -> None:
+    """Weights of a backbone alone are read without RECIPE.INIT_BACKBONE_ONLY."""
+    model = build("semantic_selftrain.yaml", seed=0)
+    write_backbone(model.student, tmp_path / "R.pkl")
+    with pytest.raises(ValueError, match=r"R\.pkl holds no weight named backbone.*INIT_BACKBONE_ONLY.*False"):
+        load_weights(model.student, str(tmp_path / "R.pkl"), backbone_only=True)
+    load_weights(model, "", backbone_only=True)
+
+
+def test_a_model_that_is_not_trained_may_start_from_a_backbone_too(tmp_path: Path) -> None:
+    semantic = build_model(small("semantic_source.yaml"))
+    torch.save({"model": semantic.state_dict()}, tmp_path / "model_final.pth")
+    backbone_only = ["RECIPE.INIT_BACKBONE_ONLY", "True", "MODEL.WEIGHTS", str(tmp_path / "model_final.pth")]
+    model = load_network(small("selftrain_icm.yaml", *backbone_only))
+    assert isinstance(model, MomentumTeacher)
+    assert_equal_states(model.student.backbone.state_dict(), semantic.backbone.state_dict())
 
 
 def test_missing_weights_say_how_to_make_them() -> None:

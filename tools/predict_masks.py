@@ -22,7 +22,7 @@ from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.masks import write_masks
 from ptseg_d2.engine.recipe import RecipeError, load_config
-from ptseg_d2.engine.stages import load_network
+from ptseg_d2.engine.weights import load_network
 from ptseg_d2.inference.ensemble import MeanOfNetworks
 from ptseg_d2.pseudo_labels.multi_band import ConfidenceQuantiles
 

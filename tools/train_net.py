@@ -36,7 +36,7 @@ from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-USER_ERRORS = (DataError, FileNotFoundError, RecipeError, ValueError)
+USER_ERRORS = (DataError, FileNotFoundError, FloatingPointError, RecipeError, ValueError)
 """Errors whose message says it all: shown without a traceback (set PTSEG_TRACEBACK=1 to see it)."""
 
 
@@ -78,13 +78,22 @@ def build_launcher(args: argparse.Namespace) -> Launcher | None:
     """What runs groups in other processes; None = nothing, they run in this one.
 
     Raises:
-        ValueError: the arguments ask for two kinds of parallelism at once.
+        ValueError: the arguments contradict each other.
     """
+    if args.group and (args.eval_only or args.submitit or args.num_groups_at_once is not None):
+        raise ValueError(
+            "--group trains one group and nothing else: leave out --eval-only, --submitit and --num-groups-at-once"
+        )
     apart = bool(args.submitit) or (args.num_groups_at_once or 1) > 1
     if args.num_groups_at_once is not None and args.num_groups_at_once < 1:
         raise ValueError(f"--num-groups-at-once {args.num_groups_at_once}: expected 1 or more")
     if args.slurm_option and args.submitit != "slurm":
         raise ValueError("--slurm-option is for --submitit slurm")
+    if args.submitit == "local" and args.num_groups_at_once is not None:
+        raise ValueError(
+            "--submitit local starts all groups at once; leave out --num-groups-at-once, or leave out --submitit to "
+            "run that many side by side"
+        )
     if not apart:
         return None
     if args.num_gpus * args.num_machines > 1:

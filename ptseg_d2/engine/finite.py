@@ -35,7 +35,7 @@ class FiniteLosses:
         if broken:
             terms = ", ".join(f"{name} = {value}" for name, value in broken.items())
             raise FloatingPointError(
-                f"{terms} at iteration {get_event_storage().iter} of {self.folder}. The weights were not changed by "
-                "this step. Lower SOLVER.BASE_LR (or set SOLVER.CLIP_GRADIENTS.ENABLED True) and run again; if it "
+                f"{terms} at iteration {get_event_storage().iter} of {self.folder}. The parameters were not changed "
+                "by this step. Lower SOLVER.BASE_LR (or set SOLVER.CLIP_GRADIENTS.ENABLED True) and run again; if it "
                 "happens at the first iterations, check the images and labels of the data sets."
             )

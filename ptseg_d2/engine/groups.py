@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import class_ids
+from ptseg_d2.engine.gpu_memory import free_cached_memory
 from ptseg_d2.engine.masks import with_masks
 from ptseg_d2.engine.recipe import GROUP_FOLDER, trains_groups
 from ptseg_d2.engine.records import RecipeError, is_finished, run_once
@@ -93,6 +94,8 @@ def run_groups(
 
     Raises:
         RecipeError: at the end, names the groups that failed and where to read why.
+        Exception: at once, whatever a group raised in one of several processes (--num-gpus): the others would wait for
+            this one. Run the same command again; finished groups are skipped.
     """
     groups = run_configs(cfg)
     missing = [group for group in groups if not is_finished(group)]
@@ -116,9 +119,16 @@ def _run_here(groups: Sequence[CfgNode], work: Callable[[CfgNode], dict[str, Any
             run_once(group, work)
         except Exception as error:
             if comm.get_world_size() > 1:  # the other processes would wait for this one in the middle of a step
+                logger.error(
+                    "%s failed; with several processes (--num-gpus) this ends the run at once. Run the same command "
+                    "again: finished groups are skipped.",
+                    run_name(group),
+                )
                 raise
             logger.exception("%s failed", run_name(group))
             failed[run_name(group)] = f"{type(error).__name__}: {error} (the log above has the traceback)"
+        if run_name(group) in failed:  # only now nothing refers to its model any more
+            free_cached_memory()
     return failed
 
 

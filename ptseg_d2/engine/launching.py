@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ptseg_d2.engine.gpu_memory import free_cached_memory
 from ptseg_d2.engine.groups import run_name
+from ptseg_d2.engine.interruption import sigterm_interrupts
 
 import torch
 from detectron2.config import CfgNode
@@ -42,7 +43,8 @@ class Processes:
         """See `Launcher`."""
         waiting = list(groups)
         num_slots = min(self.num_at_once, len(waiting))
-        gpus = visible_gpus() if waiting[0].MODEL.DEVICE.startswith("cuda") else []
+        gpus = gpus_for(waiting[0])
+        free_cached_memory()  # of earlier stages, in this process: the groups may be on its GPU
         running: dict[int, subprocess.Popen[bytes]] = {}
         with _ended_together(running):
             while waiting or running:
@@ -80,6 +82,11 @@ def visible_gpus() -> list[str]:
     return names[: torch.cuda.device_count()]
 
 
+def gpus_for(group: CfgNode) -> list[str]:
+    """The GPUs that a group may use, see `visible_gpus`; none where it trains on the CPU."""
+    return visible_gpus() if group.MODEL.DEVICE.startswith("cuda") else []
+
+
 def slot_environment(slot: int, num_slots: int, gpus: Sequence[str]) -> dict[str, str]:
     """What one of several processes side by side may use of this machine: its GPU, its share of the threads.
 
@@ -97,20 +104,15 @@ def slot_environment(slot: int, num_slots: int, gpus: Sequence[str]) -> dict[str
 @contextmanager
 def _ended_together(running: Mapping[int, subprocess.Popen[bytes]]) -> Iterator[None]:
     """End the processes that still run when this one is interrupted (Ctrl-C, SIGTERM) or fails."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with sigterm_interrupts():
+        try:
+            yield
+        finally:
+            for process in running.values():
+                process.terminate()
+            for process in running.values():
+                try:
+                    process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()

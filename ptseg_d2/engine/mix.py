@@ -2,13 +2,15 @@
 
 The thesis chooses by the labelled validation set. By default the choice here needs no label: it is the mean stability
 of the pseudo instances, how well class mask, student and teacher agree (`instance_stability`), on target images. The
-student sees them with the noise of its training, or a teacher that was copied at the last iteration would agree fully.
+teacher is a copy of the student, or a run would be judged by how far its student went since the last copy; the noise
+of the training, which the student alone sees, keeps them apart. A class mask in which nothing is found counts as one 0.
 INSTANCE.MIX_BY = "oracle" is the thesis' choice; its row says so.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from ptseg_d2.engine.mix_candidates import Candidate, candidate_config, read_can
 from ptseg_d2.engine.predicted import encode, spread, target_images
 from ptseg_d2.engine.records import RecipeError, check_same_settings, read_done, write_atomically
 from ptseg_d2.engine.weights import load_weights
+from ptseg_d2.modeling.ema import copy_
 from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.modeling.momentum_teacher import check_choice
 from ptseg_d2.random_states import seeded
@@ -80,24 +83,31 @@ def best_of_each_class(candidates: list[Candidate], scores: list[Scores]) -> dic
 
 
 def score_by_stability(cfg: CfgNode, candidate: Candidate) -> Scores:
-    """Mean stability of the pseudo instances of each class, and their number; no label is read."""
+    """The `mean_stability` of each class; no label is read."""
     model = _load(cfg, candidate)
+    copy_(model.teacher, model.student)  # `refresh_teacher_` would wait for the other processes
     images, noise = target_images(cfg)
-    found: dict[int, list[float]] = {thing: [] for thing in model.thing_ids}
-    for thing, stabilities in found.items():
+    finds: dict[int, list[list[float]]] = {thing: [] for thing in model.thing_ids}
+    for thing, of_masks in finds.items():
         shown = [item for item in images if item["class_shares"][thing] >= model.min_mask_share]
         for number, item in enumerate(spread(shown, IMAGES_PER_CLASS)):
             with seeded(number):  # noise and anchors of an image are the same for every candidate
                 teacher, student, sem_seg = encode(model, item, noise)
                 of_class = sem_seg.where(sem_seg == thing, VOID)
-                stabilities.extend(model.pseudo_instances(teacher, student, of_class)[1].values())
-    return {
-        CLASS_NAMES[thing]: {
-            "value": sum(stabilities) / len(stabilities) if stabilities else None,
-            "instances": len(stabilities),
-        }
-        for thing, stabilities in found.items()
-    }
+                if int((of_class == thing).sum()) >= model.min_mask_area(of_class):
+                    of_masks.append(list(model.pseudo_instances(teacher, student, of_class)[1].values()))
+    return {CLASS_NAMES[thing]: mean_stability(of_masks) for thing, of_masks in finds.items()}
+
+
+def mean_stability(finds: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Mean stability as "value", None without a mask, and how many "instances" were found.
+
+    Args:
+        finds: per class mask the stability of its instances. A mask without any counts as one of stability 0, so that
+            a network that finds a single stable instance does not beat one that finds hundreds.
+    """
+    values = [value for stabilities in finds for value in stabilities or [0.0]]
+    return {"value": sum(values) / len(values) if values else None, "instances": sum(map(len, finds))}
 
 
 def score_by_labels(cfg: CfgNode, candidate: Candidate) -> Scores:

@@ -33,7 +33,10 @@ IntArray = NDArray[np.int64]
 
 
 class OraclePseudoInstanceCurves(HookBase):
-    """Counts the pseudo instances of evenly spread target images every INSTANCE.ORACLE_PERIOD iterations."""
+    """Counts the pseudo instances of evenly spread target images every INSTANCE.ORACLE_PERIOD iterations.
+
+    Must come before the hooks that change the teacher: right after a copy, student and teacher agree on everything.
+    """
 
     def __init__(self, cfg: CfgNode, model: EmbeddingMomentumTeacher) -> None:
         """
@@ -42,8 +45,10 @@ class OraclePseudoInstanceCurves(HookBase):
             model: its student and teacher.
 
         Raises:
-            ValueError: the named data set has not the images of DATASETS.TARGET.
+            ValueError: the named data set has not the images of DATASETS.TARGET, or the period is below 1.
         """
+        if cfg.INSTANCE.ORACLE_PERIOD < 1:
+            raise ValueError(f"INSTANCE.ORACLE_PERIOD = {cfg.INSTANCE.ORACLE_PERIOD} iterations; expected 1 or more")
         self.model = model
         self.period = cfg.INSTANCE.ORACLE_PERIOD
         images, self.noise = target_images(cfg)
@@ -101,20 +106,21 @@ def count_matches(
         true_ids: (h, w).
         thing_ids: classes whose true instances can be missed.
     """
-    areas = dict(zip(*(values.tolist() for values in np.unique(true_ids, return_counts=True))))
-    ignored = (true_classes == VOID) | (true_ids < 0)
-    found = wrong = 0
-    for number in np.unique(pseudo_ids[pseudo_ids > 0]):
-        pixels = pseudo_ids == number
-        area = int(pixels.sum())
-        same_class = pixels & (true_classes == predicted_classes[pixels][0]) & (true_ids > 0)
-        owners, overlaps = np.unique(true_ids[same_class], return_counts=True)
-        if any(overlap > MIN_IOU * (area + areas[owner] - overlap) for owner, overlap in zip(owners, overlaps)):
-            found += 1
-        elif 2 * int(ignored[pixels].sum()) <= area:
-            wrong += 1
+    numbers, columns, true_areas = np.unique(true_ids, return_inverse=True, return_counts=True)
+    columns = columns.reshape(true_ids.shape)  # NumPy 1 and 2 differ in it
+    num_pseudo = int(pseudo_ids.max(initial=0)) + 1
+    pseudo_areas, ignored_areas = (
+        np.bincount(pseudo_ids[chosen], minlength=num_pseudo)
+        for chosen in (pseudo_ids > 0, (pseudo_ids > 0) & ((true_classes == VOID) | (true_ids < 0)))
+    )
+    # One count of all pairs of a pseudo and a true instance: (num_pseudo, true ids) pixels of the same class.
+    same_class = (pseudo_ids > 0) & (true_ids > 0) & (true_classes == predicted_classes)
+    pairs = pseudo_ids[same_class] * len(numbers) + columns[same_class]
+    overlaps = np.bincount(pairs, minlength=num_pseudo * len(numbers)).reshape(num_pseudo, len(numbers))
+    found = (overlaps > MIN_IOU * (pseudo_areas[:, None] + true_areas - overlaps)).any(axis=1)
+    wrong = (pseudo_areas > 0) & ~found & (2 * ignored_areas <= pseudo_areas)
     wanted = len(np.unique(true_ids[(true_ids > 0) & np.isin(true_classes, list(thing_ids))]))
-    return found, wrong, wanted - found
+    return int(found.sum()), int(wrong.sum()), wanted - int(found.sum())
 
 
 def _shrink(values: IntArray, size: Any) -> IntArray:

@@ -93,7 +93,7 @@ def _first_weights(cfg: CfgNode, groups: dict[str, list[list[str]]]) -> Path:
         groups: groups of the stages that have them.
 
     Raises:
-        RecipeError: that stage has groups, but not those of this one.
+        RecipeError: that stage has groups, but this one has none, or others than those.
     """
     start = cfg.RECIPE.INIT_FROM
     if start not in groups:
@@ -102,7 +102,7 @@ def _first_weights(cfg: CfgNode, groups: dict[str, list[list[str]]]) -> Path:
     if not own or any(group not in groups[start] for group in own):
         raise RecipeError(
             f"stage {cfg.RECIPE.STAGE} starts from {start} (RECIPE.INIT_FROM), which has one run for each of "
-            f"{groups[start]}, but its own INSTANCE.GROUPS are {own}; give both the same"
+            f"{groups[start]}, but its own INSTANCE.GROUPS are {own}; choose them among those"
         )
     return Path(start, GROUP_FOLDER, "model_final.pth")
 

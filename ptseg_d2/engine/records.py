@@ -11,8 +11,12 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from ptseg_d2.engine.errors import RecipeError
+from ptseg_d2.engine.running import only_here
 
 import yaml
 from detectron2.config import CfgNode
@@ -21,32 +25,14 @@ from detectron2.utils import comm
 logger = logging.getLogger(__name__)
 
 NOT_PART_OF_A_STAGE = (
-    "OUTPUT_DIR",
-    "VERSION",
-    "CUDNN_BENCHMARK",
-    "MODEL.DEVICE",
-    "DATALOADER.NUM_WORKERS",
-    "DATALOADER.CACHE_MB",
-    "DATASETS.TEST",
-    "TEST.ORACLE_MASKS",
-    "SOLVER.CHECKPOINT_PERIOD",
-    "RECIPE.NEEDS",
-    "RECIPE.NEEDS_DIR",
-    "RECIPE.SEMANTIC_NETWORK",
-    "RECIPE.NUM_PICTURES",
-    "RECIPE.SUPERVISED_ROW",
-    "INSTANCE.MIN_SCORE",
-    "INSTANCE.OPENING",
-    "INSTANCE.CLOSING",
-    "INSTANCE.ORACLE_CURVES",
-    "INSTANCE.ORACLE_PERIOD",
-    "INSTANCE.ORACLE_IMAGES",
+    *("OUTPUT_DIR", "VERSION", "CUDNN_BENCHMARK", "MODEL.DEVICE", "DATALOADER.NUM_WORKERS"),
+    *("DATALOADER.CACHE_MB", "DATASETS.TEST", "TEST.ORACLE_MASKS", "SOLVER.CHECKPOINT_PERIOD"),
+    *("RECIPE.NEEDS", "RECIPE.NEEDS_DIR", "RECIPE.SEMANTIC_NETWORK"),
+    *("RECIPE.NUM_PICTURES", "RECIPE.SUPERVISED_ROW"),
+    *("INSTANCE.MIN_SCORE", "INSTANCE.OPENING", "INSTANCE.CLOSING"),
+    *("INSTANCE.ORACLE_CURVES", "INSTANCE.ORACLE_PERIOD", "INSTANCE.ORACLE_IMAGES"),
 )
 """Keys that may differ between two visits to a stage: they do not change what it learns."""
-
-
-class RecipeError(RuntimeError):
-    """A recipe cannot go on; the message says what the user can do."""
 
 
 def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> None:
@@ -57,16 +43,23 @@ def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> 
         work: does the stage; what it returns is kept in `done.json`.
 
     Raises:
-        RecipeError: the stage was finished with other settings, or on stages that were made again since.
+        RecipeError: the stage was finished with other settings, or on stages that were made again since, or another
+            command is at it.
     """
-    done = Path(cfg.OUTPUT_DIR) / "done.json"
     name = Path(cfg.OUTPUT_DIR).name
-    if is_finished(cfg):
-        logger.info("%s is finished, see %s", name, done.parent)
-        return
+    if not is_finished(cfg):
+        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+        with only_here(cfg.OUTPUT_DIR) if comm.is_main_process() else nullcontext():
+            comm.synchronize()
+            if not is_finished(cfg):  # another command may have finished it a moment ago
+                logger.info("Stage %s begins, in %s", name, cfg.OUTPUT_DIR)
+                _run(cfg, work)
+                return
+    logger.info("%s is finished, see %s", name, cfg.OUTPUT_DIR)
+
+
+def _run(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> None:
     upstream = built_on(cfg)
-    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    logger.info("Stage %s begins, in %s", name, cfg.OUTPUT_DIR)
     start = time.perf_counter()
     facts = work(cfg) or {}
     comm.synchronize()
@@ -74,7 +67,7 @@ def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> 
         seconds = time.perf_counter() - start
         identity = {"id": uuid.uuid4().hex, "built_on": upstream, "settings": settings(cfg)}
         facts = {**facts, "seconds": seconds, **identity}
-        write_atomically(done, json.dumps(facts, indent=1))
+        write_atomically(Path(cfg.OUTPUT_DIR) / "done.json", json.dumps(facts, indent=1))
     comm.synchronize()
 
 
@@ -87,7 +80,7 @@ def is_finished(cfg: CfgNode) -> bool:
     done = Path(cfg.OUTPUT_DIR) / "done.json"
     if not done.exists():
         return False
-    _check_done(cfg, done, built_on(cfg))
+    check_record(cfg, done)
     return True
 
 
@@ -180,12 +173,22 @@ def check_same_settings(cfg: CfgNode, record: Path, prefixes: tuple[str, ...] = 
         )
 
 
-def _check_done(cfg: CfgNode, done: Path, upstream: dict[str, str]) -> None:
-    check_same_settings(cfg, done)
-    then = read_done(done.parent).get("built_on", upstream)
+def check_record(cfg: CfgNode, record: Path) -> None:
+    """Compare a run's config, and the finished runs that it starts from, with one of its JSON files.
+
+    Args:
+        cfg: config of the run.
+        record: `done.json` or `started.json`; one without "built_on", of an older version, is compared in settings.
+
+    Raises:
+        RecipeError: they differ; names the keys, or the stage that was made again since.
+    """
+    check_same_settings(cfg, record)
+    upstream = built_on(cfg)
+    then = json.loads(record.read_text(encoding="utf-8")).get("built_on", upstream)
     stale = [stage for stage in upstream if then.get(stage) != upstream[stage]]
     if stale:
         raise RecipeError(
-            f"{done.parent} was built on an earlier run of {stale[0]}, which was made again since. "
-            f"Delete {done.parent} to make it again as well."
+            f"{record.parent} was built on an earlier run of {stale[0]}, which was made again since. "
+            f"Delete {record.parent} to make it again as well."
         )

@@ -10,7 +10,7 @@ from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.engine.mix import mix_row, mixed_networks
 from ptseg_d2.engine.oracle_masks import OracleMaskModel
 from ptseg_d2.engine.recipe import trains_groups
-from ptseg_d2.engine.stages import trained_network
+from ptseg_d2.engine.weights import trained_network
 from ptseg_d2.inference.predictor import (
     ComponentFinder,
     EmbeddingFinder,
@@ -18,6 +18,7 @@ from ptseg_d2.inference.predictor import (
     PanopticModel,
     PanopticOptions,
 )
+from ptseg_d2.modeling.embedding_teacher import build_clustering
 
 from detectron2.config import CfgNode
 from torch import nn
@@ -63,8 +64,7 @@ class Rows:
         return EmbeddingFinder(
             networks,
             self.options,
-            delta_var=cfg.MODEL.EMBEDDING.DELTA_VAR,
-            delta_dist=cfg.MODEL.EMBEDDING.DELTA_DIST,
+            build_clustering(cfg),
         )
 
     def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
@@ -75,7 +75,7 @@ class Rows:
         ]
         rest = tuple(sorted(set(THING_IDS) - {i for ids, _ in networks for i in ids}))
         start = self.stages.get(cfg.RECIPE.INIT_FROM)
-        if rest and start is not None and not trains_groups(start):
+        if rest and start is not None and not trains_groups(start) and not cfg.RECIPE.INIT_BACKBONE_ONLY:
             networks.append((rest, trained_network(start)))  # the network that the groups started from
         elif rest:
             logger.warning("No network of %s separates %s", cfg.OUTPUT_DIR, ", ".join(CLASS_NAMES[i] for i in rest))
@@ -88,7 +88,12 @@ class Rows:
         return PanopticModel(self.semantic(semantic), self.finder(instance), self.options, min_score)
 
     def _min_score(self, stage: str) -> float:
-        """Self-training keeps stable pseudo instances, and of its predictions the sure ones; other models keep all."""
+        """The threshold of a stage's predictions; other models keep all.
+
+        Self-training selects its pseudo labels by their stability, and its predictions likewise, but by one network
+        and one anchor, the mean of the instance, and by the class probability. Rows `*_sure` show the same threshold
+        on the other models.
+        """
         return float(self.stages[stage].INSTANCE.MIN_SCORE)
 
     def panoptic_rows(self) -> list[str]:
@@ -143,14 +148,11 @@ class Rows:
 
 
 def panoptic_options(cfg: CfgNode) -> PanopticOptions:
-    """Sizes, clustering and morphology from INSTANCE."""
+    """Sizes and morphology from INSTANCE."""
     return PanopticOptions(
         thing_ids=THING_IDS,
         min_thing_share=cfg.INSTANCE.MIN_AREA,
         min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
-        clustering=cfg.INSTANCE.CLUSTERING,
-        num_samples=cfg.INSTANCE.CLUSTER_SAMPLES,
-        num_seeds=cfg.INSTANCE.CLUSTER_SEEDS,
         opening=cfg.INSTANCE.OPENING,
         closing=cfg.INSTANCE.CLOSING,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -16,26 +15,20 @@ from ptseg_d2.engine.groups import Launcher, run_groups
 from ptseg_d2.engine.masks import predict_masks, predicted_share, with_masks
 from ptseg_d2.engine.mix import choose_networks, read_candidates
 from ptseg_d2.engine.recipe import trains_groups
-from ptseg_d2.engine.records import check_same_settings, read_done, run_once, settings, write_atomically
+from ptseg_d2.engine.records import built_on, check_record, run_once, settings, write_atomically
 from ptseg_d2.engine.trainer import Trainer
-from ptseg_d2.engine.weights import load_weights
+from ptseg_d2.engine.weights import load_network
 from ptseg_d2.modeling.network import DenseNetwork
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from fvcore.nn.precise_bn import update_bn_stats
 from torch import nn
 
 logger = logging.getLogger(__name__)
-
-ARCHITECTURE = tuple(
-    f"MODEL.{name}" for name in ("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING")
-)
-"""Keys that decide which weights a checkpoint holds."""
 
 
 def run_stage(cfg: CfgNode, resume: bool, launcher: Launcher | None = None) -> None:
@@ -104,16 +97,16 @@ def train(cfg: CfgNode, resume: bool) -> None:
 
 
 def _begin(cfg: CfgNode, resume: bool) -> None:
-    """Note the settings of a run, so that `--resume` never continues a run with other ones."""
+    """Note the settings of a run and what it starts from, so that `--resume` never continues a run of others."""
     folder = Path(cfg.OUTPUT_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     started = folder / "started.json"
     if resume and started.exists():
-        check_same_settings(cfg, started)
+        check_record(cfg, started)
     if comm.is_main_process():
         if not resume:
             (folder / "last_checkpoint").unlink(missing_ok=True)
-        write_atomically(started, json.dumps({"settings": settings(cfg)}, indent=1))
+        write_atomically(started, json.dumps({"settings": settings(cfg), "built_on": built_on(cfg)}, indent=1))
     comm.synchronize()
 
 
@@ -164,29 +157,8 @@ def _train_group(cfg: CfgNode, resume: bool) -> dict[str, Any]:
         train(cfg, resume)
         return {"trained": True}
     logger.warning("%s keeps the model it starts from: its classes were predicted in no target image", cfg.OUTPUT_DIR)
-    model = build_model(cfg)
-    load_weights(model, cfg.MODEL.WEIGHTS)
-    DetectionCheckpointer(model, cfg.OUTPUT_DIR).save("model_final")
+    DetectionCheckpointer(load_network(cfg), cfg.OUTPUT_DIR).save("model_final")
     return {"trained": False}
-
-
-def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
-    """The model of a stage in evaluation mode.
-
-    Args:
-        cfg: config of the stage.
-        weights: checkpoint; default MODEL.WEIGHTS.
-    """
-    model = build_model(cfg)
-    load_weights(model, cfg.MODEL.WEIGHTS if weights is None else weights)
-    return model.eval()
-
-
-def trained_network(cfg: CfgNode) -> nn.Module:
-    """The final model of a finished stage."""
-    read_done(cfg.OUTPUT_DIR)
-    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", ARCHITECTURE)
-    return load_network(cfg, os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
 
 
 _WORK: dict[str, Callable[..., dict[str, Any] | None]] = {

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ptseg_d2.engine.gpu_memory import free_cached_memory
 from ptseg_d2.engine.groups import run_name
-from ptseg_d2.engine.launching import slot_environment
+from ptseg_d2.engine.interruption import sigterm_interrupts
+from ptseg_d2.engine.launching import gpus_for, slot_environment
 from ptseg_d2.engine.records import RecipeError
 
 from detectron2.config import CfgNode
@@ -39,7 +42,7 @@ class SubmititTasks:
             command: the command line that trains a group; must mean the same on the machine of the task.
             cluster: one of `CLUSTERS`.
             options: "key=value" as of sbatch, "partition=gpu".
-            num_at_once: most tasks of the array that run at the same time; None = as many as Slurm starts.
+            num_at_once: most tasks of the array that Slurm runs at the same time; None = as many as it starts.
 
         Raises:
             RecipeError: submitit is not installed, or an option is not "key=value".
@@ -52,23 +55,29 @@ class SubmititTasks:
 
     def __call__(self, groups: Sequence[CfgNode]) -> list[Path]:
         """See `Launcher`."""
-        try:
-            jobs = self._submit(groups)
-        except (AssertionError, NameError, RuntimeError, ValueError) as error:  # what submitit raises
-            raise RecipeError(f"--submitit {self.cluster}: {error}") from error
-        logs = [Path(job.paths.stdout) for job in jobs]
-        for group, job, log in zip(groups, jobs, logs):
-            logger.info("%s is task %s, see %s", run_name(group), job.job_id, log)
-        try:
-            for job in jobs:
-                job.wait()
-        except KeyboardInterrupt:
-            for job in jobs:
-                job.cancel()
-            raise
+        free_cached_memory()  # of earlier stages, in this process: local tasks may be on its GPU
+        jobs: list[Any] = []
+        with sigterm_interrupts():
+            try:
+                jobs = self._submit(groups)
+                logs = [Path(job.paths.stdout) for job in jobs]
+                for group, job, log in zip(groups, jobs, logs):
+                    logger.info("%s is task %s, see %s", run_name(group), job.job_id, log)
+                for job in jobs:
+                    job.wait()
+            except KeyboardInterrupt:
+                for job in jobs:
+                    job.cancel()
+                raise
         return logs
 
     def _submit(self, groups: Sequence[CfgNode]) -> list[Any]:
+        try:
+            return self._submit_array(groups)
+        except (AssertionError, NameError, RuntimeError, ValueError) as error:  # what submitit raises
+            raise RecipeError(f"--submitit {self.cluster}: {error}") from error
+
+    def _submit_array(self, groups: Sequence[CfgNode]) -> list[Any]:
         executor = self.submitit.AutoExecutor(
             folder=Path(groups[0].OUTPUT_DIR).parent / "submitit", cluster=self.cluster
         )
@@ -80,10 +89,18 @@ class SubmititTasks:
             "slurm_array_parallelism": self.num_at_once or len(groups),
         }
         executor.update_parameters(**{**parameters, **self.options})
-        environment = {**os.environ, **slot_environment(0, len(groups), [])} if self.cluster == "local" else None
-        make = self.submitit.helpers.CommandFunction
         with executor.batch():  # one array
-            return [executor.submit(make(self.command(group), env=environment)) for group in groups]
+            # `subprocess.run` ends its process when it is interrupted, submitit's own CommandFunction leaves it alone.
+            return [
+                executor.submit(subprocess.run, self.command(group), env=self._environment(number, groups), check=True)
+                for number, group in enumerate(groups)
+            ]
+
+    def _environment(self, number: int, groups: Sequence[CfgNode]) -> dict[str, str] | None:
+        """On this machine all tasks run at once, each on its GPU; Slurm gives a task its own (None)."""
+        if self.cluster != "local":
+            return None
+        return {**os.environ, **slot_environment(number, len(groups), gpus_for(groups[number]))}
 
 
 def _key_and_value(option: str) -> tuple[str, int | str]:
@@ -96,7 +113,6 @@ def _key_and_value(option: str) -> tuple[str, int | str]:
 def _import_submitit() -> ModuleType:
     try:
         import submitit
-        import submitit.helpers
     except ImportError as error:
         raise RecipeError("--submitit needs submitit: pip install 'ptseg_d2[slurm]'") from error
     module: ModuleType = submitit

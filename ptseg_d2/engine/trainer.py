@@ -91,9 +91,12 @@ class Trainer(DefaultTrainer):
         return build_lr_scheduler(cfg, optimizer)
 
     def build_hooks(self) -> list[HookBase | None]:
-        """Detectron2's hooks; teacher updates come before the checkpointer, so that it saves their result."""
+        """Detectron2's hooks; teacher updates come before the checkpointer, so that it saves their result.
+
+        What looks at student and teacher comes before them.
+        """
         model = unwrap(self.model)
-        ours = [*_teacher_hooks(self.cfg, model), *_embedding_hooks(self.cfg, model), RandomStateHook()]
+        ours = [*_embedding_hooks(self.cfg, model), *_teacher_hooks(self.cfg, model), RandomStateHook()]
         theirs = super().build_hooks()
         if self.cfg.TEST.EVAL_PERIOD == 0:  # Detectron2 0.6 would still evaluate at the end; the recipe does that
             theirs = [hook for hook in theirs if not isinstance(hook, EvalHook)]

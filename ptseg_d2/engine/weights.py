@@ -1,14 +1,45 @@
-"""Which weights a model starts from: a stage of ours, or a backbone of somebody else."""
+"""Models with weights: those that a stage starts from, ours or a backbone of somebody else, and those it ends with."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
+from ptseg_d2.engine.records import check_same_settings, read_done
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
 
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
 from torch import nn
+
+ARCHITECTURE = tuple(
+    f"MODEL.{name}" for name in ("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING")
+)
+"""Keys that decide which weights a checkpoint holds."""
+
+
+def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
+    """The model of a stage in evaluation mode.
+
+    Args:
+        cfg: config of the stage.
+        weights: checkpoint; default MODEL.WEIGHTS, what the stage starts from.
+    """
+    model = build_model(cfg)
+    if weights is None:
+        load_weights(model, cfg.MODEL.WEIGHTS, cfg.RECIPE.INIT_BACKBONE_ONLY)
+    else:
+        load_weights(model, weights)
+    return model.eval()
+
+
+def trained_network(cfg: CfgNode) -> nn.Module:
+    """The final model of a finished stage."""
+    read_done(cfg.OUTPUT_DIR)
+    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", ARCHITECTURE)
+    return load_network(cfg, os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
 
 
 def load_weights(model: nn.Module, path: str, backbone_only: bool = False) -> None:
@@ -20,10 +51,12 @@ def load_weights(model: nn.Module, path: str, backbone_only: bool = False) -> No
     Args:
         model: may be inside DistributedDataParallel.
         path: file or address like detectron2://...; "" keeps the random weights.
-        backbone_only: leave the head as it is: the checkpoint is of a network of another kind.
+        backbone_only: leave the head as it is: the checkpoint is of a network of another kind, or of a
+            `MomentumTeacher`, which gives its student's backbone.
 
     Raises:
         FileNotFoundError: the file does not exist.
+        ValueError: it shall give a backbone and holds none.
     """
     require_weights(path)
     (_BackboneCheckpointer if backbone_only else _Checkpointer)(model).load(path)
@@ -56,8 +89,15 @@ class _Checkpointer(DetectionCheckpointer):
 
 
 class _BackboneCheckpointer(DetectionCheckpointer):
-    """Loads the backbone of a network with another head."""
+    """Loads the backbone of a network with another head; a `MomentumTeacher` gives it to student and teacher."""
 
-    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        weights = {name: value for name, value in checkpoint["model"].items() if name.startswith("backbone.")}
-        return super()._load_model({**checkpoint, "model": weights})
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        checkpoint: dict[str, Any] = super()._load_file(filename)
+        names = {name.removeprefix("student."): name for name in checkpoint["model"]}
+        weights = {own: checkpoint["model"][name] for own, name in names.items() if own.startswith("backbone.")}
+        if not weights:
+            raise ValueError(
+                f"{filename} holds no weight named backbone.*: RECIPE.INIT_BACKBONE_ONLY reads checkpoints of this "
+                "project's networks; set it to False for weights of a backbone alone, such as those of ImageNet"
+            )
+        return {**checkpoint, "model": weights}

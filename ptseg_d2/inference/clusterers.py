@@ -22,10 +22,11 @@ class Clustering:
     Attributes:
         name: one of `CLUSTERINGS`: "mean_shift_plus" merges modes nearer than delta_dist and tells peaks from ridges;
             "mean_shift" is the plain one at bandwidth delta_var; "agglomerative" is average linkage at delta_dist.
+            The thesis' merging of clusters by their mean embeddings is done by the first alone, on the modes.
         delta_var: radius of a tight cluster, embedding units.
         delta_dist: clusters nearer than this are one; plain mean-shift does not use it.
         num_samples: points of a mask on which clusters are searched; the others join the nearest one.
-        num_seeds: of mean_shift_plus; plain mean-shift starts at every sample.
+        num_seeds: of mean_shift_plus alone; plain mean-shift starts at every sample.
         seed: of the sub-sample.
     """
 

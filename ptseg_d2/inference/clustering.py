@@ -1,8 +1,8 @@
 """Clusterings of pixel embeddings into objects (thesis section 9.2); `clusterers.Clustering` chooses one by name.
 
 Shapes: M points, E embedding dims, K clusters. Labels are (M,) int64: 0..K-1, -1 = in no cluster. All but the exact
-`mean_shift` search on a sub-sample, then give every point to its nearest centre; they label points that are not finite
--1 and dissolve small clusters.
+`mean_shift` search on a sub-sample, then give every point to its nearest centre and dissolve small clusters. Points
+that are not finite are labelled -1.
 """
 
 from __future__ import annotations
@@ -59,11 +59,15 @@ def mean_shift(points: Tensor, bandwidth: float, seeds: Tensor | None = None, ma
         max_iterations: moves of a seed before it stops where it is.
 
     Returns:
-        (M,) labels, cluster 0 with the most points in its kernel; all -1 when no point is near any seed.
+        (M,) labels, cluster 0 with the most points in its kernel; -1 for points that are not finite, and all -1 when
+        no point is near any seed.
     """
-    data = points.double()
+    labels = torch.full((len(points),), -1, dtype=torch.int64, device=points.device)
+    finite = points.isfinite().all(1)
+    data = points[finite].double()
     modes, support = shift(data if seeds is None else seeds.double(), data, bandwidth, max_iterations)
-    return nearest_center(data, modes[strongest_apart(modes, support, bandwidth)])
+    labels[finite] = nearest_center(data, modes[strongest_apart(modes, support, bandwidth)])
+    return labels
 
 
 @torch.no_grad()
@@ -149,6 +153,8 @@ def agglomerative(
     points: Tensor, merge_distance: float, num_samples: int = 1024, seed: int = 0, min_size: int = 1
 ) -> Tensor:
     """Average linkage (thesis Eq. 9.3) on a sub-sample by scikit-learn, then every point to the nearest mean.
+
+    On a GPU the means are sums by atomic additions, so that their last bits may differ from run to run.
 
     Args:
         points: (M, E) float.

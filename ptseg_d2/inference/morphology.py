@@ -44,6 +44,8 @@ def clean_instances(
     """
     tensor = torch.as_tensor(instance_ids)
     cleaned = np.ascontiguousarray(tensor.cpu().numpy()).astype(np.int64)
+    if cleaned.size == 0:  # `find_objects` asks for the highest number
+        return torch.from_numpy(cleaned).to(tensor.device)
     open_with, close_with = (_ellipse(round(share * len(cleaned))) for share in (opening, closing))
     # One pixel more than the closing reaches: an opening must see that an object ends inside the image.
     margin = 1 + (0 if close_with is None else len(close_with) // 2)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering
+from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.inference.merging import connected_component_instances, merge_panoptic
 from ptseg_d2.inference.morphology import clean_instances
 from ptseg_d2.pseudo_labels.instance import cluster_things, instance_stability
@@ -28,9 +28,6 @@ class PanopticOptions:
         thing_ids: train ids of the classes with instances.
         min_thing_share: smallest instance.
         min_stuff_share: smallest stuff segment; smaller ones become void.
-        clustering: one of `clusterers.CLUSTERINGS`.
-        num_samples: points of a class mask on which modes are searched.
-        num_seeds: seeds of that search.
         opening: radius of the opening of instance masks, share of the height, see `clean_instances`.
         closing: likewise of the closing.
     """
@@ -38,9 +35,6 @@ class PanopticOptions:
     thing_ids: tuple[int, ...]
     min_thing_share: float
     min_stuff_share: float
-    clustering: str = CLUSTERINGS[0]
-    num_samples: int = 2048
-    num_seeds: int = 128
     opening: float = 0.0
     closing: float = 0.0
 
@@ -77,20 +71,17 @@ class EmbeddingFinder:
         self,
         networks: Sequence[tuple[tuple[int, ...], nn.Module]],
         options: PanopticOptions,
-        *,
-        delta_var: float,
-        delta_dist: float,
+        clustering: Clustering,
     ) -> None:
         """
         Args:
             networks: thing classes and the network (with `predict`) that separates them.
-            options: sizes, clustering, search effort and morphology.
-            delta_var: radius of a tight cluster, see `Clustering`.
-            delta_dist: clusters nearer than this are one instance.
+            options: sizes and morphology.
+            clustering: of the embeddings inside a class mask.
         """
         self.networks = networks
         self.options = options
-        self.clustering = Clustering(options.clustering, delta_var, delta_dist, options.num_samples, options.num_seeds)
+        self.clustering = clustering
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
         """See `InstanceFinder`; the score is the stability, see `instance_stability`."""
@@ -161,11 +152,23 @@ class PanopticModel(nn.Module):
         assert self.finder is not None
         probability, sem_seg = logits.softmax(dim=0).max(dim=0)
         instance_ids, scores = self.finder(image, sem_seg)
-        scores = {n: s * float(probability[instance_ids == n].mean()) for n, s in scores.items()}
+        means = mean_per_instance(probability, instance_ids).tolist()
+        scores = {number: score * means[number] for number, score in scores.items()}
         kept = [number for number, score in scores.items() if score >= self.min_score]
         is_kept = torch.isin(instance_ids, torch.tensor(kept, dtype=torch.int64, device=instance_ids.device))
         instance_ids = instance_ids.where(is_kept, 0)
         return merge_instances(sem_seg, instance_ids, scores, self.options)
+
+
+def mean_per_instance(values: Tensor, instance_ids: Tensor) -> Tensor:
+    """(K + 1,) float64 means of (H, W) values over each of the ids 0..K, 0 for an id without a pixel.
+
+    On a GPU the order of the summands is not fixed, so that the last bits may differ from run to run.
+    """
+    ids = instance_ids.flatten()
+    counts = ids.bincount(minlength=1)
+    sums = torch.zeros_like(counts, dtype=torch.float64).index_add_(0, ids, values.flatten().double())
+    return sums / counts.clamp(min=1)
 
 
 def merge_instances(

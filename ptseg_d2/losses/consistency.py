@@ -3,6 +3,11 @@
 Shapes: N images, E embedding dims, H x W pixels, M pixels of a region, A anchors. Around the same anchor pixel each
 network's embeddings make a soft mask, and the Dice loss asks both masks to be alike. Only distances within one
 space are used, so the two spaces may differ by any rotation or shift.
+
+The region is the predicted mask of the classes that the network separates, because only there are its embeddings
+clustered and its anchors drawn (thesis Algorithm 2); elsewhere they may be anything.
+
+On a GPU the gradients of the anchors are atomic additions in no fixed order: their last bits may differ between runs.
 """
 
 from __future__ import annotations
@@ -33,15 +38,15 @@ def consistency_loss(
         radius: distance in embedding units within which pixels count as covered by an anchor (delta_var).
         two_sigma2: width of the masks, see `kernel_width`.
         max_anchors: anchors at most.
-        rest: share of the image's pixels, in [0, 1), that may stay uncovered. A region that is not larger costs a
-            zero that keeps the graph.
+        rest: share of the region's pixels, in [0, 1), that may stay uncovered; of the image's, a class that covers
+            less of it would never be compared. An empty region costs a zero that keeps the graph.
         generator: of the anchors, on the CPU; None = the global one.
     """
     indices = region.flatten().nonzero().squeeze(1)
-    if len(indices) <= rest * region.numel() or max_anchors < 1:
+    if len(indices) == 0 or max_anchors < 1:
         return student.sum() * 0
     f, g = (maps.flatten(1).index_select(1, indices) for maps in (student, teacher.detach()))
-    anchors = draw_anchors(f.detach(), g, radius, max_anchors, int(rest * region.numel()), generator)
+    anchors = draw_anchors(f.detach(), g, radius, max_anchors, int(rest * len(indices)), generator)
     return anchor_loss(f, g, anchors, two_sigma2)
 
 
@@ -122,7 +127,7 @@ class ConsistencyLoss(nn.Module):
             delta_var: radius of an instance, in embedding units.
             kernel_threshold: value of the soft mask at that radius, in (0, 1).
             max_anchors: anchors per image at most.
-            rest: share of an image that may stay uncovered, in [0, 1).
+            rest: share of an image's region that may stay uncovered, in [0, 1).
         """
         super().__init__()
         self.weight, self.radius = weight, delta_var

@@ -163,7 +163,9 @@ class EmbeddingLoss(nn.Module):
             "loss_object": (self.object, lambda: object_loss(image, two_sigma2, sums)),
             "loss_unlabeled_push": (self.unlabeled_push, lambda: unlabeled_push_loss(image, push_margin, sums)),
         }
-        none = image.means.new_zeros(())
+        # A term that is off needs no graph, unless all of them are: then backward() must still work.
+        is_off = not any(weight for weight, _ in terms.values())
+        none = image.zero() if is_off else image.means.new_zeros(())
         return {name: weight * term() if weight else none for name, (weight, term) in terms.items()}
 
 

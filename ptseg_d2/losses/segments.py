@@ -2,6 +2,9 @@
 
 Shapes: E embedding dims, K instances, M pixels of instances, M0 unlabelled pixels, P = H x W. Instance id 0 =
 unlabelled, -1 = ignored, any other id is an instance; ids need not be consecutive.
+
+On a GPU sums over pixels are atomic additions in no fixed order: losses and gradients are equal from run to run but for
+their last bits. On a CPU they are equal.
 """
 
 from __future__ import annotations

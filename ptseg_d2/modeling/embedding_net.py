@@ -32,7 +32,7 @@ class EmbeddingUNet(DenseNetwork):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Backbone from MODEL.BACKBONE, everything else from MODEL.EMBEDDING."""
+        """Backbone from MODEL.BACKBONE, the smallest instance from INSTANCE.MIN_AREA, all else from MODEL.EMBEDDING."""
         options = network_options(cfg)
         embedding = cfg.MODEL.EMBEDDING
         decoder = UNetDecoder(

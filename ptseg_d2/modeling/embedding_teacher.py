@@ -38,9 +38,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         min_share: float,
         stability: float,
         num_anchors: int,
-        clustering: str,
-        num_samples: int,
-        num_seeds: int,
+        clustering: Clustering,
         consistency: ConsistencyLoss | None = None,
         max_rotation: float = 0.0,
         **options: Any,
@@ -52,9 +50,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             min_share: smallest pseudo instance, share of the view.
             stability: median IoU of student and teacher masks below which an instance is ignored.
             num_anchors: anchors per instance of that test.
-            clustering: one of `clusterers.CLUSTERINGS`.
-            num_samples: points of a class mask on which modes are searched.
-            num_seeds: seeds of the mode search.
+            clustering: of the teacher's embeddings inside a class mask.
             consistency: loss between the embeddings of student and teacher; None = off.
             max_rotation: for that loss the teacher sees its views turned by an angle from U(0, this), in degrees.
             options: those of `MomentumTeacher`; the student is an `EmbeddingUNet`.
@@ -67,8 +63,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         self.num_anchors = num_anchors
         self.consistency = consistency
         self.max_rotation = max_rotation
-        criterion = self.student.criterion
-        self.clustering = Clustering(clustering, criterion.delta_var, criterion.delta_dist, num_samples, num_seeds)
+        self.clustering = clustering
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -93,9 +88,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "min_share": instance.MIN_AREA,
             "stability": instance.STABILITY,
             "num_anchors": instance.STABILITY_ANCHORS,
-            "clustering": instance.CLUSTERING,
-            "num_samples": instance.CLUSTER_SAMPLES,
-            "num_seeds": instance.CLUSTER_SEEDS,
+            "clustering": build_clustering(cfg),
             "consistency": consistency if instance.CONSISTENCY_WEIGHT > 0 else None,
             "max_rotation": instance.CONSISTENCY_ROTATION,
         }
@@ -115,7 +108,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             masks = shrink_labels(masks, teacher.shape[-2:])
             pseudo = [self.pseudo_instances(t, s, m) for t, s, m in zip(teacher, embeddings.detach(), masks)]
         instance_ids = torch.stack([ids for ids, _ in pseudo])
-        self._log(instance_ids, [score for _, scores in pseudo for score in scores.values()])
+        self._log(len(pseudo), [score for _, scores in pseudo for score in scores.values()])
         losses = self.student.criterion(embeddings, instance_ids)
         if self.consistency is not None:
             teacher, seen = self._turned_embeddings(clean, teacher)
@@ -135,12 +128,15 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             stability of every instance, stable or not.
         """
         cluster = partial(self.clustering, min_size=max(1, round(self.min_share * sem_seg.numel())))
-        min_area = round(self.min_mask_share * sem_seg.numel())
-        instance_ids = cluster_things(teacher, sem_seg, self.thing_ids, cluster, min_area)
+        instance_ids = cluster_things(teacher, sem_seg, self.thing_ids, cluster, self.min_mask_area(sem_seg))
         stable, scores = stable_instances(
             instance_ids, (student, teacher), self.clustering.radius, self.num_anchors, self.stability
         )
         return torch.where(self._is_thing(sem_seg) & (stable == 0), -1, stable), scores
+
+    def min_mask_area(self, sem_seg: Tensor) -> int:
+        """Pixels of the smallest class mask of (h, w) classes that is clustered."""
+        return max(1, round(self.min_mask_share * sem_seg.numel()))
 
     def _is_thing(self, sem_seg: Tensor) -> Tensor:
         """Where (..., h, w) int64 classes are of this network's group: bool."""
@@ -171,10 +167,21 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         embeddings = rotate(self.teacher.predict_strided(turned), -angles, mode="nearest")
         return embeddings, stays_inside(angles, height, width).to(self.device)
 
-    def _log(self, instance_ids: Tensor, scores: list[float]) -> None:
+    def _log(self, num_views: int, scores: list[float]) -> None:
+        """Instances found per view, their mean stability, and the share of them that is unstable."""
         storage = get_event_storage()
-        storage.put_scalar("pseudo/instances", len(scores) / max(1, len(instance_ids)))
+        storage.put_scalar("pseudo/instances", len(scores) / max(1, num_views))
         storage.put_scalar("pseudo/stability", sum(scores) / max(1, len(scores)))
-        clustered = instance_ids != 0
-        unstable = float((instance_ids == -1).sum() / clustered.sum().clamp(min=1))
-        storage.put_scalar("pseudo/unstable", unstable)
+        unstable = sum(score < self.stability for score in scores)
+        storage.put_scalar("pseudo/unstable", unstable / max(1, len(scores)))
+
+
+def build_clustering(cfg: CfgNode) -> Clustering:
+    """The clustering of INSTANCE.CLUSTER* at the radii of MODEL.EMBEDDING, for pseudo labels and predictions alike."""
+    return Clustering(
+        cfg.INSTANCE.CLUSTERING,
+        delta_var=cfg.MODEL.EMBEDDING.DELTA_VAR,
+        delta_dist=cfg.MODEL.EMBEDDING.DELTA_DIST,
+        num_samples=cfg.INSTANCE.CLUSTER_SAMPLES,
+        num_seeds=cfg.INSTANCE.CLUSTER_SEEDS,
+    )

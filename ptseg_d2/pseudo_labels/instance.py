@@ -103,7 +103,8 @@ def instance_stability(
         instance_ids: (H, W) int64.
         networks: one or more (E, H, W) float, of the same image in the same frame: the student's and the teacher's.
         radius: in embedding units.
-        num_anchors: per instance; 1 = the mean of all its pixels, and nothing is random.
+        num_anchors: per instance; 1 = the mean of all its pixels, and nothing is random, but on a GPU the last bits of
+            that mean (atomic additions).
         rng: CPU generator of the anchors; None = torch's global one.
 
     Returns:
