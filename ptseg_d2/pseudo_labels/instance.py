@@ -120,7 +120,7 @@ def instance_stability(
     with torch.autocast(ids.device.type, enabled=False):
         clouds = [_centred(network) for network in networks]
         anchors = [_mean_of(cloud[pixels], sizes, members) for cloud in clouds]
-        owners = numbers.repeat_interleave(num_anchors)
+        owners, ids = numbers.repeat_interleave(num_anchors).int(), ids.int()  # compared faster than int64
         overlaps = [
             _overlap([a[rows] for a in anchors], clouds, owners[rows, None] == ids, radius)
             for rows in blocks(torch.arange(len(owners), device=ids.device), len(ids))
@@ -149,13 +149,14 @@ def _mean_of(points: Tensor, sizes: Tensor, members: Tensor | None) -> Tensor:
 def _centred(embeddings: Tensor) -> Tensor:
     """(E, H, W) -> (H W, E) float32 around their mean, which keeps squared norms exact."""
     points = embeddings.flatten(1).T.float().contiguous()
-    return points - points[points.isfinite().all(1)].mean(0)
+    return points - points[points.sum(1).isfinite()].mean(0)
 
 
 def _overlap(anchors: Sequence[Tensor], clouds: Sequence[Tensor], masks: Tensor, radius: float) -> Tensor:
     """IoU (A,) of masks (A, H W) and the balls around the anchors (A, E) in each cloud (H W, E)."""
-    every, some = masks, masks
+    every, some = masks.clone(), masks.clone()
     for anchor, cloud in zip(anchors, clouds):
         ball = squared_distances(anchor, cloud) <= radius**2
-        every, some = every & ball, some | ball
+        every &= ball
+        some |= ball
     return every.sum(1) / some.sum(1)
