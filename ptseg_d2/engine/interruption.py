@@ -9,6 +9,23 @@ from contextlib import contextmanager
 
 
 @contextmanager
+def sigterm_noted() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, for work that must not be cut at any place, such as handing over jobs.
+
+    Outside of the main thread, where Python allows no signal handler, it is never set.
+    """
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def sigterm_interrupts() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first SIGTERM inside and ignore further ones, which would disturb the ending.
 

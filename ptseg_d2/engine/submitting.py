@@ -12,7 +12,7 @@ from typing import Any
 
 from ptseg_d2.engine.gpu_memory import free_cached_memory
 from ptseg_d2.engine.groups import run_name
-from ptseg_d2.engine.interruption import sigterm_interrupts
+from ptseg_d2.engine.interruption import sigterm_noted
 from ptseg_d2.engine.launching import gpus_for, slot_environment
 from ptseg_d2.engine.records import RecipeError
 
@@ -25,6 +25,9 @@ CLUSTERS = ("slurm", "local")
 
 DAY = 24 * 60
 """Minutes a task may take unless `--slurm-option time=...` says otherwise; submitit's own default is 5."""
+
+POLL_SECONDS = 1.0
+"""Between two looks at the tasks; submitit itself asks Slurm less often."""
 
 
 class SubmititTasks:
@@ -57,14 +60,15 @@ class SubmititTasks:
         """See `Launcher`."""
         free_cached_memory()  # of earlier stages, in this process: local tasks may be on its GPU
         jobs: list[Any] = []
-        with sigterm_interrupts():
+        with sigterm_noted() as terminated:
             try:
                 jobs = self._submit(groups)
                 logs = [Path(job.paths.stdout) for job in jobs]
                 for group, job, log in zip(groups, jobs, logs):
                     logger.info("%s is task %s, see %s", run_name(group), job.job_id, log)
-                for job in jobs:
-                    job.wait()
+                while not all(job.done() for job in jobs):
+                    if terminated.wait(POLL_SECONDS):
+                        raise KeyboardInterrupt
             except KeyboardInterrupt:
                 for job in jobs:
                     job.cancel()
