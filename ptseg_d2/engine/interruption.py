@@ -19,10 +19,16 @@ def sigterm_noted() -> Iterator[threading.Event]:
         yield noted
         return
     before = signal.signal(signal.SIGTERM, lambda *_: noted.set())
+    # A shell's background command ignores SIGINT, and so would its children, which submitit ends by that signal.
+    before_int = signal.getsignal(signal.SIGINT)
+    if before_int is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield noted
     finally:
         signal.signal(signal.SIGTERM, before)
+        if before_int is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, before_int)
 
 
 @contextmanager
