@@ -30,8 +30,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9",
     packages=find_packages(include=["ptseg_d2", "ptseg_d2.*"]),
-    package_data={"ptseg_d2": ["py.typed"]},
+    package_data={"ptseg_d2": ["py.typed", "visualization/templates/*"]},
     install_requires=[
+        "jinja2>=3",
         "numpy>=1.22",
         # Not opencv-python: it needs the libraries of a graphical desktop. With that one installed already, add
         # --no-deps to the installation of this package; the two share their files.
@@ -53,6 +54,8 @@ setup(
             "panopticapi-lite>=0.2",
             "pytest>=7",
             "ruff>=0.6",
+            # Drives a Chromium, where there is one, in the test of the report.
+            "selenium>=4.11",
             "submitit>=1.5",
             "types-PyYAML",
         ],

@@ -42,6 +42,28 @@ def _add_recipe(cfg: CfgNode) -> None:
     # folder with the stages that this config needs, made there or shared with other configs; "" = OUTPUT_DIR
     cfg.RECIPE.NEEDS_DIR = ""
     cfg.RECIPE.NUM_PICTURES = 8  # test images drawn as input / truth / before / after
+    _add_rounds(cfg)
+    _add_report(cfg)
+
+
+def _add_rounds(cfg: CfgNode) -> None:
+    # rounds of semantic and instance self-training, each from the last (thesis, future work); they end by themselves
+    # when the agreement of student and teacher, which needs no label, stops rising
+    cfg.RECIPE.ROUNDS = 1
+    cfg.RECIPE.ROUND = 1  # round of this run; set by the recipe
+    # instance masks laid over the semantic pseudo labels from the second round on (thesis section 9.5): "predicted" by
+    # the round before, "none", or "ground_truth", which reads labels of the target and is no domain adaptation
+    cfg.RECIPE.GUIDANCE = "predicted"
+    cfg.RECIPE.ORACLE_GUIDANCE = ""  # GUIDANCE "ground_truth": labelled twin of DATASETS.TARGET
+    cfg.RECIPE.ORACLE_GUIDANCE_SHARE = 0.3  # random share of its instances that is laid over, in (0, 1]
+    cfg.RECIPE.AGREEMENT_IMAGES = 50  # target images on which the agreement is measured
+
+
+def _add_report(cfg: CfgNode) -> None:
+    cfg.RECIPE.REPORT = True  # write OUTPUT_DIR/report.html
+    cfg.RECIPE.REPORT_IMAGES = 12  # worst and best test images in it, so many of each
+    # target images whose pseudo labels are drawn at the beginning, in the middle and at the end of self-training
+    cfg.RECIPE.PSEUDO_LABEL_PICTURES = 3
 
 
 def _add_data(cfg: CfgNode) -> None:
@@ -98,6 +120,9 @@ def _add_target_input(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_BLUR = (0.1, 2.0)  # range of the student-only Gaussian sigma in pixels
     cfg.INPUT.TARGET_BLUR_PROBABILITY = 1.0  # share of the student views that are blurred
 
+    # index.json of instance masks, each with one class, that are laid over the semantic pseudo labels; set by the
+    # recipe, see RECIPE.GUIDANCE
+    cfg.INPUT.GUIDANCE_MASKS = ""
     cfg.INPUT.PREDICTED_MASKS = ""  # index.json of masks that an earlier stage predicted on DATASETS.TARGET
     # rare-class and importance sampling look at the things only; with INSTANCE.GROUP always at those of the group
     cfg.INPUT.DRAW_THINGS = False
@@ -228,6 +253,8 @@ def _add_mix(cfg: CfgNode) -> None:
 
 def _add_oracle(cfg: CfgNode) -> None:
     """Diagnosis by labels that no training may see; off by default, and no result of a method."""
+    # resamples of the test images behind each 95 % confidence interval; 0 = no intervals
+    cfg.TEST.BOOTSTRAP = 1000
     # also score the instances inside the true class masks of DATASETS.TEST (thesis table 12.1)
     cfg.TEST.ORACLE_MASKS = False
     # labelled twin of DATASETS.TARGET, whose labels count true and false pseudo instances for TensorBoard and

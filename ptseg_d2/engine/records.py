@@ -28,7 +28,11 @@ NOT_PART_OF_A_STAGE = (
     *("OUTPUT_DIR", "VERSION", "CUDNN_BENCHMARK", "MODEL.DEVICE", "DATALOADER.NUM_WORKERS"),
     *("DATALOADER.CACHE_MB", "DATASETS.TEST", "TEST.ORACLE_MASKS", "SOLVER.CHECKPOINT_PERIOD"),
     *("RECIPE.NEEDS", "RECIPE.NEEDS_DIR", "RECIPE.SEMANTIC_NETWORK"),
-    *("RECIPE.NUM_PICTURES", "RECIPE.SUPERVISED_ROW"),
+    *("RECIPE.NUM_PICTURES", "RECIPE.SUPERVISED_ROW", "RECIPE.REPORT", "RECIPE.REPORT_IMAGES"),
+    *("RECIPE.PSEUDO_LABEL_PICTURES", "TEST.BOOTSTRAP"),
+    # What they decide is in RECIPE.ROUND and INPUT.GUIDANCE_MASKS.
+    *("RECIPE.ROUNDS", "RECIPE.GUIDANCE", "RECIPE.AGREEMENT_IMAGES"),
+    *("RECIPE.ORACLE_GUIDANCE", "RECIPE.ORACLE_GUIDANCE_SHARE"),
     *("INSTANCE.MIN_SCORE", "INSTANCE.OPENING", "INSTANCE.CLOSING"),
     *("INSTANCE.ORACLE_CURVES", "INSTANCE.ORACLE_PERIOD", "INSTANCE.ORACLE_IMAGES"),
 )
@@ -118,7 +122,7 @@ def settings(cfg: CfgNode) -> dict[str, Any]:
     walk(yaml.safe_load(cfg.dump()), "")
     if cfg.RECIPE.STAGE != "instance_mix":
         flat = {key: value for key, value in flat.items() if not key.startswith("INSTANCE.MIX_")}
-    for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS"):
+    for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS", "INPUT.GUIDANCE_MASKS"):
         if flat[key]:
             flat[key] = "/".join(Path(flat[key]).parts[-2:])
     return flat
