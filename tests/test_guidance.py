@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from ptseg_d2.pseudo_labels.guidance import drop_islands, majority_classes, overlay_instances
+from ptseg_d2.pseudo_labels.guidance import (
+    ISLAND,
+    drop_islands,
+    guidance_map,
+    guide,
+    majority_classes,
+    overlay_instances,
+)
 
 import torch
 from torch import tensor
@@ -47,3 +54,23 @@ def test_islands_without_instance_become_void() -> None:
     assert drop_islands(sem_seg, instance_ids, THINGS, min_area=3).tolist() == expected
     assert drop_islands(sem_seg, instance_ids, (11,), min_area=3)[2, 0] == 13
     assert drop_islands(sem_seg, instance_ids, THINGS, min_area=0).equal(sem_seg)
+
+
+def test_guidance_map_by_hand() -> None:
+    sem_seg = tensor([[11, 11, 13, 0, 13, 0], [0, 0, 0, 0, 13, 13]])
+    instance_ids = tensor([[1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+    # The instance is of class 11 as a whole; the region of three pixels is an island only below its size.
+    nothing = [255, 255, 255]
+    assert guidance_map(sem_seg, instance_ids, THINGS, 3).tolist() == [[11, 11, 11, *nothing], [*nothing, *nothing]]
+    expected = [[11, 11, 11, 255, ISLAND, 255], [*nothing, 255, ISLAND, ISLAND]]
+    assert guidance_map(sem_seg, instance_ids, THINGS, 4).tolist() == expected
+
+
+def test_instances_go_over_the_labels_and_islands_take_things_away() -> None:
+    labels = tensor([[13, 255, 0, 11, 2, 255, 13]])
+    confidence = tensor([[0.5, 0.4, 0.3, 0.2, 0.1, 0.0, 0.9]])
+    guidance = tensor([[13, 13, 13, ISLAND, ISLAND, ISLAND, 255]])
+    guided, weight = guide(labels, confidence, guidance, THINGS)
+    assert guided.tolist() == [[13, 13, 13, 255, 2, 255, 13]]
+    assert torch.equal(weight, tensor([[0.5, 1.0, 1.0, 0.2, 0.1, 0.0, 0.9]]))
+    assert labels[0, 3] == 11  # the arguments stay as they are

@@ -181,6 +181,15 @@ def test_predicted_masks_follow_the_views(cityscapes_item: dict[str, Any], tmp_p
     assert torch.equal(item["predicted_views"][0], item["teacher_views"][0, 0].long())
 
 
+def test_guidance_goes_through_the_transforms_of_the_masks(cityscapes_item: dict[str, Any], tmp_path: Path) -> None:
+    mask = np.random.default_rng(0).integers(0, 256, (128, 256), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    files = {key: str(tmp_path / "mask.png") for key in ("predicted_file_name", "guidance_file_name")}
+    item = target_mapper()({"file_name": cityscapes_item["file_name"], **files})
+    assert torch.equal(item["guidance_views"], item["predicted_views"])
+    assert item["guidance_views"].unique().numel() > 50
+
+
 def test_missing_predicted_mask_names_the_file(cityscapes_item: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="gone.png"):
         target_mapper()({"file_name": cityscapes_item["file_name"], "predicted_file_name": "gone.png"})

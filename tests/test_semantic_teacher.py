@@ -205,3 +205,14 @@ def test_random_numbers_are_a_function_of_the_step() -> None:
 def test_unknown_label_source_is_refused() -> None:
     with pytest.raises(ValueError, match="PSEUDO_LABELS = 'oracle'; expected 'class_thresholds' or"):
         build(PSEUDO_LABELS="oracle")
+
+
+def test_guidance_is_laid_over_the_fused_labels() -> None:
+    model = build()
+    item = target()
+    plain = model.labeler(model.teacher, [item], SIZE)
+    guidance = torch.full((2, HEIGHT, WIDTH), 255)
+    guidance[0, :8] = 13
+    guided = model.labeler(model.teacher, [{**item, "guidance_views": guidance}], SIZE)
+    assert (guided.labels[0, :8] == 13).all()
+    assert torch.equal(guided.labels[0, 8:], plain.labels[0, 8:]) and torch.equal(guided.labels[1], plain.labels[1])

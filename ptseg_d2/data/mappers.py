@@ -119,7 +119,7 @@ class TargetViewsMapper:
 
     Keys: `student_views` and `teacher_views` (V, 3, H, W) uint8 of equal geometry, photometric noise on the student's
     only; `thetas` (V, 2, 3) view -> canvas; `predicted_views` (V, H, W) int64 where an earlier stage predicted
-    masks; `domain` = "target".
+    masks, `guidance_views` likewise where instances guide them; `domain` = "target".
     """
 
     def __init__(
@@ -172,16 +172,11 @@ class TargetViewsMapper:
             "domain": "target",
             **_where_from(dataset_dict, self.crop),
         }
-        if "predicted_file_name" in dataset_dict:
-            mask = cv2.imread(dataset_dict["predicted_file_name"], cv2.IMREAD_UNCHANGED)
-            if mask is None:
-                # Not a DataError: a missing mask is no bad image, which would be skipped.
-                raise ValueError(
-                    f"{dataset_dict['predicted_file_name']} cannot be read: delete the folder of the stage that "
-                    "predicted it and run again"
-                )
-            warped = torch.from_numpy(warp_labels(mask.astype(np.int16), affine, self.crop))
-            item["predicted_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])
+        for key in ("predicted", "guidance"):
+            if f"{key}_file_name" in dataset_dict:
+                mask = _read_mask(dataset_dict[f"{key}_file_name"])
+                warped = torch.from_numpy(warp_labels(mask, affine, self.crop))
+                item[f"{key}_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])
         return item
 
     def _thetas(self) -> Tensor:
@@ -189,6 +184,14 @@ class TargetViewsMapper:
         views = [full_view(self.crop, flip=bool(rng.random() < self.flip))]
         views += [random_view(self.crop, rng, self.zoom, self.flip) for _ in range(self.num_views - 1)]
         return torch.stack([view.theta() for view in views])
+
+
+def _read_mask(file_name: str) -> NDArray[np.int16]:
+    mask = cv2.imread(file_name, cv2.IMREAD_UNCHANGED)
+    if mask is None:
+        # Not a DataError: a missing mask is no bad image, which would be skipped.
+        raise ValueError(f"{file_name} cannot be read: delete the folder of the stage that predicted it and run again")
+    return mask.astype(np.int16)
 
 
 class TestMapper:

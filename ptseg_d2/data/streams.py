@@ -126,30 +126,43 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
 
 
 def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
-    """DATASETS.TARGET, joined with the predicted masks of INPUT.PREDICTED_MASKS by image id."""
+    """DATASETS.TARGET, joined with the predicted masks and the guidance of earlier stages by image id."""
     dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
-    if not cfg.INPUT.PREDICTED_MASKS:
-        return dicts
-    index = Path(cfg.INPUT.PREDICTED_MASKS)
+    if cfg.INPUT.PREDICTED_MASKS:
+        dicts = _with_files(dicts, cfg.INPUT.PREDICTED_MASKS, "predicted")
+    if cfg.INPUT.GUIDANCE_MASKS:
+        dicts = _with_files(dicts, cfg.INPUT.GUIDANCE_MASKS, "guidance")
+    return dicts
+
+
+def _with_files(dicts: list[dict[str, Any]], index_file: str, kind: str) -> list[dict[str, Any]]:
+    """Entries with the mask that an index names for them; those of images that could not be read are left out.
+
+    Args:
+        dicts: entries of the target.
+        index_file: index.json, see `ptseg_d2.engine.masks`.
+        kind: "predicted" (classes, with their shares) or "guidance".
+    """
+    index = Path(index_file)
     if not index.exists():
         raise FileNotFoundError(
             f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM), or tools/predict_masks.py and set "
             "INPUT.PREDICTED_MASKS to the index.json that it writes"
         )
     content = json.loads(index.read_text(encoding="utf-8"))
-    predicted = content["images"]
+    found = content["images"]
     dicts = [item for item in dicts if item["image_id"] not in content.get("skipped", [])]
-    missing = [item["file_name"] for item in dicts if item["image_id"] not in predicted]
+    missing = [item["file_name"] for item in dicts if item["image_id"] not in found]
     if missing:
         raise ValueError(
-            f"{cfg.INPUT.PREDICTED_MASKS} has no mask of {missing[0]} and {len(missing) - 1} others: it was made "
+            f"{index_file} has no mask of {missing[0]} and {len(missing) - 1} others: it was made "
             "for other DATASETS.TARGET. Delete the folder of that stage and run again."
         )
     joined = []
     for item in dicts:
-        found = predicted[item["image_id"]]
-        mask = str(index.parent / found["mask"])
-        joined.append({**item, "predicted_file_name": mask, "class_shares": found["class_shares"]})
+        entry = found[item["image_id"]]
+        shares = {"class_shares": entry["class_shares"]} if kind == "predicted" else {}
+        joined.append({**item, f"{kind}_file_name": str(index.parent / entry["mask"]), **shares})
     return joined
 
 

@@ -14,8 +14,9 @@ from typing import Any
 from ptseg_d2.data.categories import class_ids
 from ptseg_d2.engine.gpu_memory import free_cached_memory
 from ptseg_d2.engine.masks import with_masks
-from ptseg_d2.engine.recipe import GROUP_FOLDER, trains_groups
+from ptseg_d2.engine.recipe import trains_groups
 from ptseg_d2.engine.records import RecipeError, is_finished, run_once
+from ptseg_d2.engine.rounds import GROUP_FOLDER
 
 from detectron2.config import CfgNode
 from detectron2.utils import comm
@@ -79,7 +80,7 @@ def find_group(stages: Sequence[CfgNode], name: str) -> CfgNode:
 
 def run_name(cfg: CfgNode) -> str:
     """Stage and folder of a group, "instance_selftrain/car"."""
-    return f"{cfg.RECIPE.STAGE}/{Path(cfg.OUTPUT_DIR).name}"
+    return "/".join(Path(cfg.OUTPUT_DIR).parts[-2:])
 
 
 def run_groups(

@@ -77,12 +77,12 @@ def write_masks(
         masks[image_id] = partial / f"{number:06d}.png"
         confidence, labels = prediction.max(dim=0)
         sem_seg = labels.to(torch.uint8).cpu().numpy()
-        _write_png(masks[image_id], sem_seg)
+        write_png(masks[image_id], sem_seg)
         shares[image_id] = _class_shares(sem_seg)
         if quantiles is not None:
             levels = (confidence * LEVELS).round().cpu().numpy().astype(np.uint16)
             quantiles.update(sem_seg, levels)
-            _write_png(_confidence_file(masks[image_id]), levels)
+            write_png(_confidence_file(masks[image_id]), levels)
     if quantiles is not None:
         thresholds = quantiles.thresholds()
         shares = {image_id: _class_shares(_keep_confident(path, thresholds)) for image_id, path in masks.items()}
@@ -120,7 +120,7 @@ def _keep_confident(mask: Path, thresholds: NDArray[np.int64]) -> NDArray[np.uin
     """
     sem_seg, levels = (_read_png(file) for file in (mask, _confidence_file(mask)))
     kept = np.where(levels >= thresholds[sem_seg], sem_seg, VOID).astype(np.uint8)
-    _write_png(mask, kept)
+    write_png(mask, kept)
     _confidence_file(mask).unlink()
     return kept
 
@@ -142,7 +142,8 @@ def _read_png(path: Path) -> NDArray[Any]:
     return image
 
 
-def _write_png(path: Path, values: NDArray[Any]) -> None:
+def write_png(path: Path, values: NDArray[Any]) -> None:
+    """Write an 8- or 16-bit map; raises an OSError that names the file if that fails."""
     if not cv2.imwrite(str(path), values):
         raise OSError(f"could not write {path}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ptseg_d2.config import get_ptseg_cfg
 from ptseg_d2.engine.records import RecipeError
+from ptseg_d2.engine.rounds import GROUP_FOLDER, later_rounds
 
 import yaml
 from detectron2.config import CfgNode
@@ -27,9 +28,6 @@ STAGES = (
     "instance_mix",
 )
 """Every stage a recipe can have, in the order in which results are reported."""
-
-GROUP_FOLDER = "{group}"
-"""Stands for the name of a group in MODEL.WEIGHTS of a stage whose groups each start from their own weights."""
 
 
 def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = ()) -> CfgNode:
@@ -81,6 +79,8 @@ def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
         if cfg.RECIPE.INIT_FROM:
             cfg.MODEL.WEIGHTS = str(needs_dir / _first_weights(cfg, groups))
         cfg.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, cfg.RECIPE.STAGE)
+    stages += later_rounds(top, stages)
+    for cfg in stages:
         cfg.freeze()
     return stages
 

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.config import get_ptseg_cfg
 from ptseg_d2.engine.errors import RecipeError
 from ptseg_d2.engine.running import only_here
 
@@ -139,17 +140,20 @@ def built_on(cfg: CfgNode) -> dict[str, str]:
         folders.append(Path(cfg.MODEL.WEIGHTS).parent)
     if cfg.INPUT.PREDICTED_MASKS:
         folders.append(Path(cfg.INPUT.PREDICTED_MASKS).parent.parent)
+    if cfg.INPUT.GUIDANCE_MASKS:
+        folders += [done.parent for done in runs_below(str(Path(cfg.INPUT.GUIDANCE_MASKS).parent.parent))]
     needs_dir = Path(cfg.RECIPE.NEEDS_DIR)
     names = {
         folder: folder.relative_to(needs_dir).as_posix() if needs_dir in folder.parents else folder.name
         for folder in folders
     }
     if cfg.RECIPE.STAGE == "instance_mix":
-        names.update({done.parent: str(done.parent) for run in cfg.INSTANCE.MIX_FROM for done in _runs_below(run)})
+        names.update({done.parent: str(done.parent) for run in cfg.INSTANCE.MIX_FROM for done in runs_below(run)})
     return {name: read_done(folder).get("id", "") for folder, name in names.items() if (folder / "done.json").exists()}
 
 
-def _runs_below(folder: str) -> list[Path]:
+def runs_below(folder: str) -> list[Path]:
+    """`done.json` of every finished group of a stage."""
     return sorted(Path(folder).glob("*/done.json"))
 
 
@@ -161,7 +165,8 @@ def changed_settings(cfg: CfgNode, record: Path, prefixes: tuple[str, ...] = (""
         record: `done.json` or `started.json`.
         prefixes: only keys that begin with one of these are compared.
     """
-    old = json.loads(record.read_text(encoding="utf-8"))["settings"]
+    # A record of an older version lacks keys that came since: what it did then is their default now.
+    old = {**settings(get_ptseg_cfg()), **json.loads(record.read_text(encoding="utf-8"))["settings"]}
     new = settings(cfg)
     changed = [key for key in sorted({*old, *new}) if key.startswith(prefixes) and old.get(key) != new.get(key)]
     return [f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed]

@@ -5,7 +5,7 @@ Shapes: C classes, E embedding dims, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -78,25 +78,41 @@ class EmbeddingFinder:
             networks: thing classes and the network (with `predict`) that separates them.
             options: sizes and morphology.
             clustering: of the embeddings inside a class mask.
+
+        `keep_embeddings` may be set where one image is asked for with several class maps (`Variant`): they share the
+        networks' work, at the memory of all networks' embeddings.
         """
         self.networks = networks
         self.options = options
         self.clustering = clustering
+        self.keep_embeddings = False
+        self._image: Tensor | None = None
+        self._embeddings: dict[int, Tensor] = {}
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
         """See `InstanceFinder`; the score is the stability, see `instance_stability`."""
         instance_ids = torch.zeros_like(sem_seg)
         scores: dict[int, float] = {}
         present = set(sem_seg.unique().tolist())
-        for thing_ids, network in self.networks:
+        for index, (thing_ids, _) in enumerate(self.networks):
             if present.isdisjoint(thing_ids):
                 continue
-            embeddings = network.predict(image[None])["embeddings"][0]  # type: ignore[operator]
-            found, found_scores = self._instances(embeddings, sem_seg, thing_ids)
+            found, found_scores = self._instances(self._embed(image, index), sem_seg, thing_ids)
             offset = int(instance_ids.max())
             instance_ids = torch.where(found > 0, found + offset, instance_ids)
             scores.update({number + offset: score for number, score in found_scores.items()})
         return instance_ids, scores
+
+    def _embed(self, image: Tensor, index: int) -> Tensor:
+        """(E, H, W) embeddings of one network."""
+        if image is not self._image:
+            self._image, self._embeddings = image if self.keep_embeddings else None, {}
+        if index in self._embeddings:
+            return self._embeddings[index]
+        embeddings: Tensor = self.networks[index][1].predict(image[None])["embeddings"][0]  # type: ignore[operator]
+        if self.keep_embeddings:
+            self._embeddings[index] = embeddings
+        return embeddings
 
     def _instances(
         self, embeddings: Tensor, sem_seg: Tensor, thing_ids: tuple[int, ...]
@@ -112,30 +128,53 @@ class EmbeddingFinder:
         return instance_ids, instance_stability(finite, [embeddings], self.clustering.radius)
 
 
+@dataclass(frozen=True)
+class Variant:
+    """One way to make a panoptic result from the logits of a semantic network.
+
+    Attributes:
+        finder: separates objects.
+        min_score: instances of a lower score, the finder's times the mean probability of their pixels, become void, in
+            [0, 1].
+        class_ids: the only classes whose logits count; None = all.
+    """
+
+    finder: InstanceFinder
+    min_score: float = 0.0
+    class_ids: tuple[int, ...] | None = None
+
+
 class PanopticModel(nn.Module):
     """A semantic network and a way to find instances, as one Detectron2 model for `inference_on_dataset`."""
 
     def __init__(
-        self, semantic: nn.Module, finder: InstanceFinder | None, options: PanopticOptions, min_score: float = 0.0
+        self,
+        semantic: nn.Module,
+        finder: InstanceFinder | None,
+        options: PanopticOptions,
+        min_score: float = 0.0,
+        variants: Mapping[str, Variant] | None = None,
     ) -> None:
         """
         Args:
             semantic: predicts {"sem_seg": (N, C, H, W)} logits by `predict`.
             finder: separates objects; None = semantic output only.
             options: sizes for merging.
-            min_score: instances of a lower score, the finder's times the mean probability of their pixels, become
-                void, in [0, 1].
+            min_score: as in `Variant`.
+            variants: further panoptic results of the same logits, by their keys in the output.
         """
         super().__init__()
         self.semantic = semantic
         self.finder = finder
         self.options = options
         self.min_score = min_score
+        self.variants = {} if finder is None else {"panoptic_seg": Variant(finder, min_score)}
+        self.variants.update(variants or {})
         self.eval()
 
     @torch.no_grad()
     def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Per image `sem_seg` (C, height, width) logits and, with a finder, `panoptic_seg`."""
+        """Per image `sem_seg` (C, height, width) logits, with a finder `panoptic_seg`, and the variants."""
         return [self._predict_one(item) for item in batched_inputs]
 
     def _predict_one(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -143,21 +182,53 @@ class PanopticModel(nn.Module):
         logits = self.semantic.predict(image[None])["sem_seg"]  # type: ignore[operator]
         size = (item.get("height", image.shape[-2]), item.get("width", image.shape[-1]))
         logits = resize(logits, size)[0]
+        image = resize(image[None].float(), size)[0]
         output: dict[str, Any] = {"sem_seg": logits}
-        if self.finder is not None:
-            output["panoptic_seg"] = self._panoptic(resize(image[None].float(), size)[0], logits)
+        found: dict[Any, tuple[Tensor, Tensor, dict[int, float]]] = {}
+        for key, variant in self.variants.items():
+            search = (variant.finder, variant.class_ids)
+            if search not in found:
+                found[search] = find_instances(image, logits, *search)
+            output[key] = _keep_sure(*found[search], variant.min_score, self.options)
         return output
 
-    def _panoptic(self, image: Tensor, logits: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
+    @torch.no_grad()
+    def from_logits(self, image: Tensor, logits: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
+        """`panoptic_seg` of a (3, H, W) float image and the (C, H, W) logits of its classes."""
         assert self.finder is not None
-        probability, sem_seg = logits.softmax(dim=0).max(dim=0)
-        instance_ids, scores = self.finder(image, sem_seg)
-        means = mean_per_instance(probability, instance_ids).tolist()
-        scores = {number: score * means[number] for number, score in scores.items()}
-        kept = [number for number, score in scores.items() if score >= self.min_score]
-        is_kept = torch.isin(instance_ids, torch.tensor(kept, dtype=torch.int64, device=instance_ids.device))
-        instance_ids = instance_ids.where(is_kept, 0)
-        return merge_instances(sem_seg, instance_ids, scores, self.options)
+        return _keep_sure(*find_instances(image, logits, self.finder), self.min_score, self.options)
+
+
+def find_instances(
+    image: Tensor, logits: Tensor, finder: InstanceFinder, class_ids: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor, dict[int, float]]:
+    """Instances inside the most probable classes.
+
+    Args:
+        image: (3, H, W) float.
+        logits: (C, H, W).
+        finder: separates objects.
+        class_ids: the only classes whose logits count; None = all.
+
+    Returns:
+        (H, W) int64 classes, (H, W) int64 instance ids (0 = none), and a score in [0, 1] per instance: the finder's
+        times the mean probability of its pixels.
+    """
+    ids = torch.arange(len(logits), device=logits.device) if class_ids is None else logits.new_tensor(class_ids).long()
+    probability, position = logits[ids].softmax(dim=0).max(dim=0)
+    sem_seg = ids[position]
+    instance_ids, scores = finder(image, sem_seg)
+    means = mean_per_instance(probability, instance_ids).tolist()
+    return sem_seg, instance_ids, {number: score * means[number] for number, score in scores.items()}
+
+
+def _keep_sure(
+    sem_seg: Tensor, instance_ids: Tensor, scores: dict[int, float], min_score: float, options: PanopticOptions
+) -> tuple[Tensor, list[dict[str, Any]]]:
+    """The panoptic result without the instances below a score."""
+    kept = [number for number, score in scores.items() if score >= min_score]
+    is_kept = torch.isin(instance_ids, torch.tensor(kept, dtype=torch.int64, device=instance_ids.device))
+    return merge_instances(sem_seg, instance_ids.where(is_kept, 0), scores, options)
 
 
 def mean_per_instance(values: Tensor, instance_ids: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ptseg_d2.data.categories import THING_IDS
 from ptseg_d2.modeling.distributed import mean_over_processes
 from ptseg_d2.modeling.momentum_teacher import check_choice
 from ptseg_d2.modeling.network import DenseNetwork
+from ptseg_d2.pseudo_labels.guidance import guide
 from ptseg_d2.pseudo_labels.semantic import fuse_views, select_by_share, select_pseudo_labels, update_class_prior_
 from ptseg_d2.resizing import resize
 
@@ -47,6 +49,7 @@ class SemanticLabeler(nn.Module):
         threshold_upper: float,
         threshold_lower: float,
         threshold_beta: float,
+        thing_ids: tuple[int, ...] = (),
     ) -> None:
         """
         Args:
@@ -58,6 +61,7 @@ class SemanticLabeler(nn.Module):
             threshold_upper: zeta, share of the peak confidence a frequent class must reach.
             threshold_lower: lowest threshold.
             threshold_beta: class prior below which the threshold is discounted; also chi's "not seen" value.
+            thing_ids: classes that guidance takes away where it found no instance.
         """
         super().__init__()
         check_choice("MODEL.SELF_TRAINING.PSEUDO_LABELS", kind, KINDS)
@@ -67,6 +71,7 @@ class SemanticLabeler(nn.Module):
         self.threshold_upper = threshold_upper
         self.threshold_lower = threshold_lower
         self.threshold_beta = threshold_beta
+        self.thing_ids = thing_ids
         self.register_buffer("class_prior", torch.full((num_classes,), threshold_beta))
 
     @classmethod
@@ -81,17 +86,25 @@ class SemanticLabeler(nn.Module):
             threshold_upper=options.THRESHOLD_UPPER,
             threshold_lower=options.THRESHOLD_LOWER,
             threshold_beta=options.THRESHOLD_BETA,
+            thing_ids=THING_IDS,
         )
 
     @torch.no_grad()
     def forward(self, teacher: DenseNetwork, target: list[dict[str, Any]], size: torch.Size) -> PseudoLabels:
-        """Labels of all views of the images.
+        """Labels of all views of the images, under the instance masks that guide them if there are any.
 
         Args:
             teacher: predicts the clean views.
             target: items of `TargetViewsMapper`.
             size: (H, W) of the labels.
         """
+        pseudo = self._labels(teacher, target, size)
+        if "guidance_views" not in target[0]:
+            return pseudo
+        guidance = torch.cat([item["guidance_views"] for item in target]).to(pseudo.labels.device)
+        return PseudoLabels(*guide(*pseudo, guidance, self.thing_ids))
+
+    def _labels(self, teacher: DenseNetwork, target: list[dict[str, Any]], size: torch.Size) -> PseudoLabels:
         device = self.class_prior.device
         if self.kind == "predicted":
             labels = torch.cat([item["predicted_views"] for item in target]).to(device)

@@ -1,0 +1,72 @@
+"""Label-free score of a round: how far student and teacher agree on unlabelled target images.
+
+The panoptic quality of the student's result on a noisy image, with the teacher's on the clean one in the place of
+the truth: it looks at both branches, in the measure that the recipe is about, and needs no label.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS
+from ptseg_d2.data.mappers import TestMapper
+from ptseg_d2.engine.masks import with_masks
+from ptseg_d2.engine.predicted import spread, target_images
+from ptseg_d2.engine.records import write_atomically
+from ptseg_d2.engine.rounds import Round, read_agreement, round_record
+from ptseg_d2.engine.rows import Rows
+from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
+from ptseg_d2.random_states import seeded
+
+import torch
+from detectron2.utils import comm
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+
+def note_agreement(rows: Rows, pair: Round, num_images: int) -> float:
+    """The agreement of a finished round, measured once and kept beside its instance models.
+
+    Args:
+        rows: models of the recipe.
+        pair: configs of the round.
+        num_images: target images on which it is measured.
+
+    Returns:
+        Percent.
+    """
+    path, runs = round_record(pair)
+    if comm.is_main_process() and read_agreement(pair) is None:
+        value = measure_agreement(rows, pair, num_images)
+        write_atomically(path, json.dumps({"agreement": value, "images": num_images, "runs": runs}, indent=1))
+    comm.synchronize()
+    agreement = read_agreement(pair)
+    assert agreement is not None, path
+    logger.info("Round %d: student and teacher agree to %.2f %% (PQ)", pair[0].RECIPE.ROUND, agreement)
+    return agreement
+
+
+@torch.no_grad()
+def measure_agreement(rows: Rows, pair: Round, num_images: int) -> float:
+    """PQ in percent of the student's results against the teacher's; 0 where neither finds anything.
+
+    Args:
+        rows: models of the recipe.
+        pair: configs of the round; its instance stage says what noise the student sees.
+        num_images: at most so many target images, evenly spread.
+    """
+    student, teacher = (rows.round_model(pair, part) for part in ("student", "teacher"))
+    dicts, noise = target_images(with_masks(pair[1]))
+    quality = PanopticQuality(CLASS_NAMES, THING_IDS)
+    mapper = TestMapper()
+    with seeded(max(pair[0].SEED, 0)):
+        for item in tqdm(spread(dicts, num_images), desc="agreement of student and teacher", unit="image"):
+            clean = mapper(dict(item))
+            noisy = {**clean, "image": noise(clean["image"])}
+            (ids, segments), (true_ids, true_segments) = (
+                model([image])[0]["panoptic_seg"] for model, image in ((student, noisy), (teacher, clean))
+            )
+            quality.update(ids.cpu().numpy(), segments, true_ids.cpu().numpy(), true_segments)
+    return float(quality.compute()["PQ"] or 0.0)
