@@ -1,12 +1,14 @@
-"""The only codec between (category, instance), panoptic ids and their RGB coding on disk.
+"""The only codec between (category, instance), panoptic ids and their coding on disk.
 
 Shapes: H x W pixels. A panoptic id is ``category * LABEL_DIVISOR + instance``; as a picture it is stored in
-24 bits, R + 256 G + 65536 B, the coding of COCO panoptic files (Kirillov et al., CVPR 2019).
+24 bits, R + 256 G + 65536 B, the coding of COCO panoptic files (Kirillov et al., CVPR 2019), or in the 16 bits of
+Cityscapes' ``*_instanceIds.png`` (Cordts et al., CVPR 2016).
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,3 +93,54 @@ def rgb_to_ids(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
         raise ValueError(f"expected an (H, W, 3) uint8 picture, got shape {rgb.shape} of {rgb.dtype}")
     red, green, blue = np.moveaxis(rgb.astype(np.int64), -1, 0)
     return red + 256 * green + 65536 * blue
+
+
+def instance_ids_of_segments(
+    segments_info: Sequence[Mapping[str, Any]], label_ids: Mapping[int, int], thing_ids: Collection[int]
+) -> dict[int, int]:
+    """Numbers under which Cityscapes' ``*_instanceIds.png`` stores the segments of one image.
+
+    Args:
+        segments_info: per segment "id", "category_id" and optionally "iscrowd".
+        label_ids: category id -> label id, 1..65.
+        thing_ids: categories whose segments are instances.
+
+    Returns:
+        segment id -> label id * 1000 + number for an instance, numbered from 0 within its class in the order of the
+        list, as in the official files; the bare label id for stuff and for a crowd ("cargroup").
+
+    Raises:
+        ValueError: more than 1000 instances of a class.
+    """
+    counts: dict[int, int] = {}
+    numbers = {}
+    for segment in segments_info:
+        category = segment["category_id"]
+        label_id = label_ids[category]
+        if category not in thing_ids or segment.get("iscrowd", 0):
+            numbers[segment["id"]] = label_id
+            continue
+        count = counts.get(category, 0)
+        if count >= LABEL_DIVISOR:
+            raise ValueError(
+                f"more than {LABEL_DIVISOR} instances of category {category} (label id {label_id}) in one image: the "
+                "Cityscapes format has no number for them. Raise the smallest score or size of an instance"
+            )
+        numbers[segment["id"]] = encode(label_id, count)
+        counts[category] = count + 1
+    return numbers
+
+
+def replace_ids(ids: NDArray[np.integer], new_ids: Mapping[int, int]) -> NDArray[np.int64]:
+    """Map with other ids.
+
+    Args:
+        ids: (H, W) integer.
+        new_ids: old id -> new id; an id that is missing becomes 0.
+
+    Returns:
+        (H, W) int64.
+    """
+    old = np.unique(ids)
+    table = np.array([new_ids.get(i, 0) for i in old.tolist()], dtype=np.int64)
+    return table[np.searchsorted(old, ids)]

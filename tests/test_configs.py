@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
 from ptseg_d2.engine.records import settings
+from ptseg_d2.engine.rounds import stage_name
 
 import analyze_model
 import pytest
@@ -35,7 +36,7 @@ def test_every_file_loads(path: Path) -> None:
 @pytest.mark.parametrize("path", ASKED, ids=name_of)
 def test_named_parts_exist(path: Path) -> None:
     stages = load_recipe(path)
-    names = [cfg.RECIPE.STAGE for cfg in stages]
+    names = [stage_name(cfg) for cfg in stages]
     assert len(set(names)) == len(names)
     for position, cfg in enumerate(stages):
         assert cfg.MODEL.META_ARCHITECTURE in META_ARCH_REGISTRY

@@ -10,6 +10,7 @@ from references_evaluation import list_segments, random_pair, slow_panoptic_coun
 
 NAMES = ["road", "sky", "car", "bus"]
 THINGS = [2, 3]
+NAMES_6 = [str(i) for i in range(6)]
 
 
 def row(values: list[int]) -> np.ndarray:
@@ -64,23 +65,47 @@ def test_pq_plus_averages_stuff_over_ground_truth_segments() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_equals_slow_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    names = [str(i) for i in range(6)]
-    quality, halves = PanopticQuality(names, [3, 4, 5]), [PanopticQuality(names, [3, 4, 5]) for _ in range(2)]
+    quality = PanopticQuality(NAMES_6, [3, 4, 5])
     expected = {key: np.zeros(6) for key in ("iou", "tp", "fp", "fn")}
-    for index in range(4):
+    for _ in range(4):
         pair = random_pair(rng, [0, 1, 3, 4])  # 2 and 5 occur nowhere
         quality.update(*pair)
-        halves[index % 2].update(*pair)
         for key, value in slow_panoptic_counts(*pair, num_classes=6).items():
             expected[key] += value
     assert expected["tp"].sum() and expected["fp"].sum() and expected["fn"].sum()
-    np.testing.assert_allclose(quality.iou, expected["iou"], rtol=1e-12)
-    assert quality.true_positives.tolist() == expected["tp"].tolist()
-    assert quality.false_positives.tolist() == expected["fp"].tolist()
-    assert quality.false_negatives.tolist() == expected["fn"].tolist()
-    halves[0].merge(halves[1])
-    assert halves[0].compute()["PQ"] == pytest.approx(quality.compute()["PQ"], abs=1e-12)
-    assert halves[0].compute()["PQ_plus"] == pytest.approx(quality.compute()["PQ_plus"], abs=1e-12)
+    counts = quality.counts()
+    np.testing.assert_allclose(counts.iou, expected["iou"], rtol=1e-12)
+    assert counts.true_positives.tolist() == expected["tp"].tolist()
+    assert counts.false_positives.tolist() == expected["fp"].tolist()
+    assert counts.false_negatives.tolist() == expected["fn"].tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_split_in_any_order_gives_the_same_bits(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pairs = {f"image{i}": random_pair(rng, [0, 1, 3, 4]) for i in range(12)}
+    whole = PanopticQuality(NAMES_6, [3, 4, 5])
+    for key, pair in pairs.items():
+        whole.update(*pair, key)
+    parts = [PanopticQuality(NAMES_6, [3, 4, 5]) for _ in range(4)]  # one of them may stay empty
+    for key in rng.permutation([*pairs, "image3", "image7"]):  # two images are seen twice
+        parts[rng.integers(4)].update(*pairs[str(key)], str(key))
+    for part in parts[1:]:
+        parts[0].merge(part)
+    assert parts[0].compute() == whole.compute()
+    assert parts[0].intervals(100) == whole.intervals(100)
+
+
+def test_means_of_sq_and_rq_over_some_classes() -> None:
+    # Road: IoU 3/4. Car: found exactly, and one that is not there.
+    gt = row([1, 1, 1, 1, 2, 2, 0, 3])
+    pred = row([1, 1, 1, 0, 2, 2, 0, 4])
+    quality = PanopticQuality(NAMES, THINGS, {"PQ_c": [2], "SQ_c": [2, 0], "RQ_c": [2]})
+    gt_segments, pred_segments = list_segments(gt, {1: 0, 2: 2, 3: 1}), list_segments(pred, {1: 0, 2: 2, 4: 2})
+    quality.update(pred, pred_segments, gt, gt_segments)
+    results = quality.compute()
+    assert (results["PQ_c"], results["RQ_c"]) == pytest.approx((100 / 1.5, 100 / 1.5))
+    assert results["SQ_c"] == pytest.approx((100 + 75) / 2)
 
 
 def test_perfect_prediction_is_100_and_empty_is_none() -> None:

@@ -76,5 +76,44 @@ def test_table_of_one_section_explains_its_means() -> None:
     assert lines[-1] == "mIoU: 2 classes, road, sky"
 
 
+def test_intervals_stand_beside_the_headline_numbers() -> None:
+    interval = {"PQ": [18.9, 21.74], "SQ": [60.0, 80.0]}
+    rows = {"source": {"PQ": 20.3, "SQ": 70.0, "ci95": interval}, "mix": {"PQ": None, "ci95": {"PQ": None}}}
+    lines = format_table({"panoptic": rows}).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")][:3] for line in lines[2:]]
+    assert cells == [["source", "20.3 [18.9, 21.7]", "70.0"], ["mix", "-", "-"]]
+
+
+def test_optional_columns_and_rounds() -> None:
+    rows = {"mix": {"PQ": 1.0}, "selftrain_round2": {"PQ": 1.0, "PQ16": 2.0}, "selftrain_round1": {"PQ16_16way": 3.0}}
+    lines = [[cell.strip() for cell in line.split("|")] for line in format_table({"panoptic": rows}).splitlines()]
+    assert lines[0][-3:] == ["PQ16", "PQ16_16way", ""]
+    assert [line[1] for line in lines[2:]] == ["selftrain_round1", "selftrain_round2", "mix"]
+    assert "PQ16" not in format_table({"panoptic": {"mix": {"PQ": 1.0}}})
+
+
+def test_a_wide_table_is_one_per_section() -> None:
+    full = {
+        "panoptic": ("PQ", "SQ", "RQ", "PQ_th", "PQ_st", "PQ_plus", "PQ16", "PQ16_16way"),
+        "semantic": ("mIoU", "mIoU16", "mIoU13", "mIoU16_16way"),
+        "instance": ("AP50", "precision50", "recall50"),
+    }
+    results: dict[str, Any] = {
+        section: {"selftrain_round1": {**dict.fromkeys(keys, 33.3), "ci95": {key: [31.0, 35.0] for key in keys}}}
+        for section, keys in full.items()
+    }
+    results["semantic"]["adapted"] = {"mIoU": 1.0}
+    results["classes"] = {name: [f"class {i}" for i in range(19)] for name in ("PQ", "mIoU", "PQ16_16way", "other")}
+    lines = format_table(results).splitlines()
+    assert max(map(len, lines)) <= 160
+    headers = [lines[i - 1].split("|")[2].strip() for i, line in enumerate(lines) if line.startswith("|-")]
+    assert headers == ["PQ", "mIoU", "AP50"]
+    assert sum("adapted" in line for line in lines) == 1
+    lists = [line for line in lines if line.endswith(",") or "classes" in line]
+    assert lists[0].startswith("PQ, mIoU: 19 classes, class 0, class 1, ")
+    assert any(line.startswith("PQ16_16way: 19 classes chosen among these only, class 0") for line in lines)
+    assert not any("other" in line for line in lines)
+
+
 def test_table_without_results() -> None:
     assert format_table({"seed": 1}).splitlines() == ["|    |", "|----|"]

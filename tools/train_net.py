@@ -26,7 +26,8 @@ from ptseg_d2.engine.evaluation import evaluate_recipe
 from ptseg_d2.engine.groups import Launcher, find_group, run_name
 from ptseg_d2.engine.launching import Processes
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
-from ptseg_d2.engine.stages import check_stages, run_group, run_stage
+from ptseg_d2.engine.running_rounds import run_stages
+from ptseg_d2.engine.stages import check_stages, run_group
 from ptseg_d2.engine.submitting import CLUSTERS, SubmititTasks
 from ptseg_d2.engine.trainer import check_meta_architecture
 
@@ -69,8 +70,7 @@ def main(args: argparse.Namespace) -> None:
         run_group(group, args.resume)
         return
     if not args.eval_only:
-        for stage in stages:
-            run_stage(stage, args.resume, launcher)
+        run_stages(cfg, stages, args.resume, launcher)
     evaluate_recipe(cfg, stages, args.config_file)
 
 

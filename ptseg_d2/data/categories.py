@@ -136,7 +136,28 @@ SYNTHIA16_IDS: tuple[int, ...] = tuple(
 SYNTHIA13_IDS: tuple[int, ...] = tuple(i for i in SYNTHIA16_IDS if i not in class_ids(["wall", "fence", "pole"]))
 
 SUBSET_MEANS: dict[str, tuple[int, ...]] = {"mIoU16": SYNTHIA16_IDS, "mIoU13": SYNTHIA13_IDS}
-"""Train ids of the means over some of the classes."""
+"""Train ids of the mean IoUs over some of the classes; the prediction stays 19-way."""
 
-MEANS: dict[str, tuple[int, ...]] = {"mIoU": tuple(range(NUM_CLASSES)), **SUBSET_MEANS}
-"""Train ids over which each mean IoU is taken; the prediction is 19-way in all of them."""
+SIXTEEN_WAY = "_16way"
+"""Ends the names of means over the 16 classes whose prediction was chosen among these 16 only.
+
+Without it the prediction is 19-way, and a pixel given to one of the other three classes is an error. The ground truth
+keeps all 19 classes in both.
+"""
+
+PANOPTIC_MEANS: dict[str, tuple[int, ...]] = {
+    "PQ": tuple(range(NUM_CLASSES)),
+    "PQ16": SYNTHIA16_IDS,
+    "PQ16" + SIXTEEN_WAY: SYNTHIA16_IDS,
+}
+"""Train ids of the means of PQ."""
+
+SEMANTIC_MEANS: dict[str, tuple[int, ...]] = {
+    "mIoU": tuple(range(NUM_CLASSES)),
+    **SUBSET_MEANS,
+    "mIoU16" + SIXTEEN_WAY: SYNTHIA16_IDS,
+}
+"""Train ids of the mean IoUs."""
+
+MEANS: dict[str, tuple[int, ...]] = {**PANOPTIC_MEANS, **SEMANTIC_MEANS}
+"""Train ids of every mean, as results.json lists them."""

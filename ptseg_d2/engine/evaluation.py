@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from ptseg_d2.data.categories import CLASS_NAMES, MEANS
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import build_test_loader
 from ptseg_d2.data.targets import read_labels
+from ptseg_d2.engine.export import PanopticExport
 from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.engine.records import read_done
-from ptseg_d2.engine.rows import ORACLE_MASKS, Rows
-from ptseg_d2.evaluation.coco_panoptic import CocoPanopticWriter
+from ptseg_d2.engine.reporting import write_report
+from ptseg_d2.engine.rounds import stage_name, tried_rounds
+from ptseg_d2.engine.rows import ORACLE_MASKS, Rows, Scored
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache, ground_truth_panoptic
 from ptseg_d2.evaluation.results import format_table, update_results
@@ -25,8 +28,9 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
+from torch import nn
 
 logger = logging.getLogger(__name__)
 
@@ -53,33 +57,94 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         "config": config_file,
         "seed": cfg.SEED,
         "datasets": {key.lower(): list(cfg.DATASETS[key]) for key in ("SOURCE", "TARGET", "TEST")},
-        "seconds": stage_seconds(stages),
+        "seconds": stage_seconds(list(rows.stages.values())),
         "classes": {name: [CLASS_NAMES[i] for i in ids] for name, ids in MEANS.items()},
     }
     results: dict[str, Any] = {}
     if comm.is_main_process():
         set_aside_other_results(Path(path), header)
         results = update_results(path, header)
-    dataset_name = cfg.DATASETS.TEST[0]
     ground_truth = GroundTruthCache()
     exported = rows.panoptic_rows()[-1:]
-    for model, sections in rows.evaluations():
-        logger.info("Evaluating %s on %s", sections, dataset_name)
-        evaluators: list[DatasetEvaluator] = [PanopticEvaluator(dataset_name, ground_truth=ground_truth)]
-        if exported == [sections.get("panoptic")] and comm.get_world_size() == 1:
-            evaluators.append(CocoExport(os.path.join(cfg.OUTPUT_DIR, "coco_panoptic"), ground_truth))
-        loader = build_test_loader(cfg, dataset_name)
-        scores = inference_on_dataset(model, loader, DatasetEvaluators(evaluators))
+    for model, scored in rows.evaluations():
+        logger.info("Evaluating %s on %s", ", ".join(f"{s.section}.{s.row}" for s in scored), cfg.DATASETS.TEST[0])
+        export = exported == [s.row for s in scored if s.section == "panoptic"][-1:] != []
+        update = _evaluate(cfg, model, scored, ground_truth, export)
         if comm.is_main_process():
-            update = {
-                section: {row: scores["instance" if section == ORACLE_MASKS else section]}
-                for section, row in sections.items()
-            }
             results = update_results(path, update)
     if comm.is_main_process():
+        if rows.round_rows():
+            results = update_results(path, {"rounds": _rounds_summary(rows, stages, results)})
         draw_pictures(rows, cfg)
+        if cfg.RECIPE.REPORT:
+            write_report(cfg, list(rows.stages.values()), rows, Path(cfg.OUTPUT_DIR) / "report.html")
         logger.info("%s:\n%s", path, format_table(results))
     return results
+
+
+def _evaluate(
+    cfg: CfgNode, model: nn.Module, scored: list[Scored], ground_truth: GroundTruthCache, export: bool
+) -> dict[str, Any]:
+    """One pass over the test images; returns section -> row -> scores, and writes what a report shows of each image."""
+    name = cfg.DATASETS.TEST[0]
+    evaluators = {
+        key: PanopticEvaluator(name, ground_truth=ground_truth, panoptic_key=key, bootstrap=cfg.TEST.BOOTSTRAP)
+        for key in dict.fromkeys(s.key for s in scored)
+    }
+    coco = os.path.join(cfg.OUTPUT_DIR, "coco_panoptic")
+    exports = [PanopticExport(coco=coco, ground_truth=ground_truth)] if export else []
+    scores = inference_on_dataset(model, build_test_loader(cfg, name), _Together(evaluators, exports))
+    update: dict[str, Any] = {}
+    for key, section, row in scored if comm.is_main_process() else []:
+        # Without intervals, those of an earlier evaluation go.
+        new = {"ci95": None, **scores[key]["instance" if section == ORACLE_MASKS else section]}
+        update.setdefault(section, {})[row] = new
+        if section in ("panoptic", "semantic"):
+            details = {section: evaluators[key].details[section]}
+            update_results(os.path.join(cfg.OUTPUT_DIR, "details", f"{row}.json"), details)
+    return update
+
+
+class _Together(DatasetEvaluator):
+    """Several evaluators of one pass whose results have the same names."""
+
+    def __init__(self, evaluators: Mapping[str, DatasetEvaluator], silent: Sequence[DatasetEvaluator]) -> None:
+        """
+        Args:
+            evaluators: by the name of their results.
+            silent: evaluators without a result.
+        """
+        self.evaluators = evaluators
+        self.silent = silent
+
+    def reset(self) -> None:
+        """Begin anew."""
+        for evaluator in (*self.evaluators.values(), *self.silent):
+            evaluator.reset()
+
+    def process(self, inputs: Any, outputs: Any) -> None:
+        """Show a batch to all."""
+        for evaluator in (*self.evaluators.values(), *self.silent):
+            evaluator.process(inputs, outputs)
+
+    def evaluate(self) -> dict[str, Any]:
+        """Name -> result of each evaluator."""
+        for evaluator in self.silent:
+            evaluator.evaluate()
+        return {name: evaluator.evaluate() for name, evaluator in self.evaluators.items()}
+
+
+def _rounds_summary(rows: Rows, stages: list[CfgNode], results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Per round its row, the label-free agreement, main scores, and whether it is the one that is kept."""
+    summary = []
+    for number, (row, pair, (_, agreement)) in enumerate(zip(rows.round_rows(), rows.rounds, tried_rounds(stages)), 1):
+        scores = {
+            "PQ": results["panoptic"][row]["PQ"],
+            "mIoU": results["semantic"][row]["mIoU"],
+            "AP50": results["instance"][row]["AP50"],
+        }
+        summary.append({"round": number, "row": row, "agreement": agreement, "kept": pair == rows.final, **scores})
+    return summary
 
 
 def set_aside_other_results(path: Path, header: dict[str, Any]) -> None:
@@ -95,40 +160,8 @@ def stage_seconds(stages: list[CfgNode]) -> dict[str, float]:
     """Wall-clock seconds of every finished stage; groups are added up."""
     seconds = {}
     for cfg in stages:
-        seconds[cfg.RECIPE.STAGE] = round(sum(read_done(c.OUTPUT_DIR)["seconds"] for c in run_configs(cfg)), 1)
+        seconds[stage_name(cfg)] = round(sum(read_done(c.OUTPUT_DIR)["seconds"] for c in run_configs(cfg)), 1)
     return seconds
-
-
-class CocoExport(DatasetEvaluator):
-    """Writes predictions and ground truth in the COCO panoptic format while they are evaluated."""
-
-    def __init__(self, folder: str, ground_truth: GroundTruthCache) -> None:
-        """
-        Args:
-            folder: gets pred.json, pred/, gt.json and gt/.
-            ground_truth: shared with the evaluator.
-        """
-        self.folder = folder
-        self.ground_truth = ground_truth
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin the export anew."""
-        self.writers = {name: CocoPanopticWriter(self.folder, name) for name in ("pred", "gt")}
-
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Write the pictures of a batch."""
-        for item, output in zip(inputs, outputs):
-            ids, segments = output["panoptic_seg"]
-            truth = self.ground_truth.read(item)
-            key = (item["image_id"], item["file_name"])
-            self.writers["pred"].add(*key, ids.cpu().numpy(), segments)
-            self.writers["gt"].add(*key, truth.ids, truth.segments)
-
-    def evaluate(self) -> None:
-        """Write the lists."""
-        for writer in self.writers.values():
-            writer.finish()
 
 
 @torch.no_grad()

@@ -181,7 +181,7 @@ class Rows:
             yield model, scored
         for stage, rows in semantic_rows.items():
             variants = others if stage == self.final[0] else {}
-            scored = [Scored("sem_seg", "semantic", row) for row in rows]
+            scored = [Scored("panoptic_seg", "semantic", row) for row in rows]
             scored += [Scored(key, "instance", key.removeprefix(_VARIANT)) for key in variants]
             yield PanopticModel(self.semantic(stage), None, self.options, variants=variants), scored
         if self.oracle_masks:

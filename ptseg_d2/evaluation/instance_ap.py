@@ -7,39 +7,42 @@ that occur in the ground truth. One difference: objects of classes that are not 
 are void here, as they are in PQ; the script counts a prediction on them as a false positive. precision50 = TP
 / (TP + FP) is what the self-trained panoptic segmentation thesis calls "mAP"; it needs no scores.
 
-Shapes: G ground-truth and P predicted segments of one image, T thresholds, N predictions of a class over all
-images.
+Shapes: N images, B resamples, C evaluated classes, T thresholds, P predicted segments of a class over all images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from ptseg_d2.evaluation.confidence import (
+    NUM_RESAMPLES,
+    FloatArray,
+    Interval,
+    masked_mean,
+    or_none,
+    percentile_intervals,
+    resample_weights,
+    weighted_average_precision,
+)
+from ptseg_d2.evaluation.image_records import ImageKey, ImageRecords
+from ptseg_d2.evaluation.instance_matches import (
+    AP_THRESHOLDS,
+    IGNORED,
+    TRUE,
+    ClassMatches,
+    all_matches,
+    match_instances,
+)
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo, SegmentOverlap, count_overlap
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-AP_THRESHOLDS: FloatArray = np.arange(0.5, 1.0, 0.05)
 OFFICIAL_MIN_REGION_SIZE = 100  # pixels
-TRUE, FALSE, IGNORED = 1, 0, -1
-
-
-@dataclass
-class _Matches:
-    """Predictions of one class: per image scores (P,) and outcomes (T, P) of TRUE, FALSE or IGNORED."""
-
-    scores: list[FloatArray] = field(default_factory=list)
-    outcomes: list[NDArray[np.int8]] = field(default_factory=list)
-    num_ground_truth: int = 0
-
-    def merge(self, other: _Matches) -> None:
-        self.scores += other.scores
-        self.outcomes += other.outcomes
-        self.num_ground_truth += other.num_ground_truth
+MEANS = ("AP", "AP50", "precision50", "recall50")
+COUNTS = ("num_predicted", "num_matched", "num_ground_truth")
+CHUNK = 32  # resamples at a time, so that the curves stay in the cache of the processor
 
 
 class InstanceAP:
@@ -63,8 +66,7 @@ class InstanceAP:
         self.class_names = {i: class_names[i] for i in sorted(thing_ids)}
         self.min_region_size = min_region_size
         self.min_region_size_50 = min_region_size_50
-        self._ap = {i: _Matches() for i in self.class_names}
-        self._at_50 = {i: _Matches() for i in self.class_names}
+        self.records = ImageRecords()
 
     def update(
         self,
@@ -72,21 +74,28 @@ class InstanceAP:
         pred_segments: Sequence[SegmentInfo],
         gt_ids: NDArray[np.integer],
         gt_segments: Sequence[SegmentInfo],
+        key: ImageKey | None = None,
     ) -> None:
-        """Add one image; arguments and errors as in `count_overlap`. Crowd segments are the groups."""
-        self.add(count_overlap(pred_ids, pred_segments, gt_ids, gt_segments))
+        """Add one image; arguments and errors as in `count_overlap` and `add`. Crowd segments are the groups."""
+        self.add(count_overlap(pred_ids, pred_segments, gt_ids, gt_segments), key)
 
-    def add(self, overlap: SegmentOverlap) -> None:
-        """Add the counts of one image; segments of other classes are left aside."""
-        for class_id in self.class_names:
-            self._ap[class_id].merge(_match(overlap, class_id, AP_THRESHOLDS, self.min_region_size))
-            self._at_50[class_id].merge(_match(overlap, class_id, AP_THRESHOLDS[:1], self.min_region_size_50))
+    def add(self, overlap: SegmentOverlap, key: ImageKey | None = None) -> None:
+        """Add the counts of one image; segments of other classes are left aside.
+
+        Args:
+            overlap: of its segments.
+            key: name of the image, so that it counts once; without a name every call is another image.
+
+        Raises:
+            ValueError: the image came before with other counts.
+        """
+        self.records.add(
+            key, match_instances(overlap, list(self.class_names), self.min_region_size, self.min_region_size_50)
+        )
 
     def merge(self, other: InstanceAP) -> None:
-        """Add what another accumulator of the same classes, for example another process, has counted."""
-        for class_id in self.class_names:
-            self._ap[class_id].merge(other._ap[class_id])
-            self._at_50[class_id].merge(other._at_50[class_id])
+        """Add the images of another accumulator of the same classes, for example of another process."""
+        self.records.merge(other.records)
 
     def compute(self) -> dict[str, Any]:
         """Percentages and counts.
@@ -97,92 +106,95 @@ class InstanceAP:
             without ground truth; precision50 is 0 for a class of which nothing was predicted, None if it does
             not occur.
         """
-        per_class: dict[str, dict[str, Any]] = {}
-        for class_id, name in self.class_names.items():
-            ap = _average_precisions(self._ap[class_id])
-            per_class[name] = {
-                "AP": None if ap is None else 100 * float(ap.mean()),
-                "AP50": None if ap is None else 100 * float(ap[0]),
-                **_precision_recall(self._at_50[class_id]),
+        scores = self._class_scores(np.ones((1, len(self.records))))
+        rows = {key: values[0] for key, values in scores.items()}
+        per_class = {
+            name: {
+                **{key: or_none(rows[key][c]) for key in MEANS},
+                **{key: int(rows[key][c]) for key in COUNTS},
             }
-        results: dict[str, Any] = {}
-        for key in ("AP", "AP50", "precision50", "recall50"):
-            values = [row[key] for row in per_class.values() if row[key] is not None]
-            results[key] = sum(values) / len(values) if values else None
-        for key in ("num_predicted", "num_matched", "num_ground_truth"):
-            results[key] = sum(row[key] for row in per_class.values())
-        return {**results, "per_class": per_class}
+            for c, name in enumerate(self.class_names.values())
+        }
+        return {
+            **{key: or_none(_mean_of_defined(rows[key])) for key in MEANS},
+            **{key: int(rows[key].sum()) for key in COUNTS},
+            "per_class": per_class,
+        }
+
+    def intervals(self, num_resamples: int = NUM_RESAMPLES) -> dict[str, Interval]:
+        """95 % bootstrap interval over images of AP, AP50, precision50 and recall50, in percent."""
+        weights = resample_weights(len(self.records), num_resamples)
+        scores = self._class_scores(weights)
+        return percentile_intervals({key: _mean_of_defined(scores[key]) for key in MEANS}, len(self.records))
+
+    def _class_scores(self, weights: FloatArray) -> dict[str, FloatArray]:
+        """(B, C) the scores in percent, NaN where undefined, and the counts, of weighted images (B, N)."""
+        columns = [
+            _scores_of_class(matches, weights)
+            for matches in all_matches(self.records.ordered(), list(self.class_names))
+        ]
+        return {
+            key: np.stack([column[key] for column in columns], axis=1) if columns else np.zeros((len(weights), 0))
+            for key in (*MEANS, *COUNTS)
+        }
 
 
-def _match(overlap: SegmentOverlap, class_id: int, thresholds: FloatArray, min_region_size: int) -> _Matches:
-    """Outcomes of the predictions of one class in one image."""
-    columns = np.flatnonzero(overlap.pred_classes == class_id)
-    rows = np.flatnonzero(overlap.gt_classes == class_id)
-    intersections = overlap.intersections[np.ix_(rows, columns)]
-    pred_areas, gt_areas = overlap.pred_areas[columns], overlap.gt_areas[rows, None]
-    is_group, is_small = overlap.gt_is_crowd[rows], overlap.gt_areas[rows] < min_region_size
-    is_object = ~is_group & ~is_small
-
-    # At .5 and above disjoint predictions match at most one ground truth each, and the other way round.
-    iou = intersections / (gt_areas + pred_areas - intersections)
-    passes = iou > thresholds[:, None, None]  # (T, G, P)
-    is_true = (passes & is_object[:, None]).any(axis=1)
-    matches_ignored = (passes & ~is_object[:, None]).any(axis=1)
-    # As in the script, pixels on a group that is also too small count twice.
-    weights = is_group.astype(np.int64) + is_small
-    ignored_share = (overlap.pred_void[columns] + weights @ intersections) / pred_areas
-    is_ignored = matches_ignored | (ignored_share > thresholds[:, None])
-    outcomes = np.where(is_true, TRUE, np.where(is_ignored, IGNORED, FALSE)).astype(np.int8)
-    return _Matches([overlap.pred_scores[columns]], [outcomes], int(is_object.sum()))
-
-
-def _average_precisions(matches: _Matches) -> FloatArray | None:
-    """(T,) average precision in [0, 1] per threshold; None without ground truth."""
-    if matches.num_ground_truth == 0:
-        return None
-    scores = np.concatenate(matches.scores)
-    outcomes = np.concatenate(matches.outcomes, axis=1)
-    kept = outcomes != IGNORED
-    return np.array(
-        [average_precision(scores[k], o[k] == TRUE, matches.num_ground_truth) for k, o in zip(kept, outcomes)]
+def _scores_of_class(matches: ClassMatches, weights: FloatArray) -> dict[str, FloatArray]:
+    """(B,) each, of images weighted with (B, N)."""
+    num_true, num_predicted = (
+        weights @ np.bincount(matches.images, keep, minlength=weights.shape[1])
+        for keep in (matches.outcomes_50 == TRUE, matches.outcomes_50 != IGNORED)
     )
+    num_objects = weights @ matches.num_objects_50
+    occurs = num_predicted + num_objects > 0
+    curves = _average_precisions(matches, weights)
+    return {
+        "AP": 100 * curves.mean(axis=0),
+        "AP50": 100 * curves[0],
+        "precision50": np.where(occurs, 100 * num_true / np.maximum(num_predicted, 1), np.nan),
+        "recall50": np.where(num_objects > 0, 100 * num_true / np.maximum(num_objects, 1), np.nan),
+        "num_predicted": num_predicted,
+        "num_matched": num_true,
+        "num_ground_truth": num_objects,
+    }
+
+
+def _average_precisions(matches: ClassMatches, weights: FloatArray) -> FloatArray:
+    """(T, B) average precision in [0, 1] per threshold; NaN without ground truth."""
+    curves = np.full((len(AP_THRESHOLDS), len(weights)), np.nan)
+    if not matches.num_objects.any():
+        return curves
+    for start in range(0, len(weights), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        num_objects = weights[chunk] @ matches.num_objects
+        of_predictions = np.ascontiguousarray(weights[chunk].T)[matches.images]
+        for t, outcomes in enumerate(matches.outcomes):
+            curves[t, chunk] = weighted_average_precision(
+                matches.scores, outcomes == TRUE, outcomes != IGNORED, of_predictions, num_objects
+            )
+    return curves
 
 
 def average_precision(scores: FloatArray, is_true: NDArray[np.bool_], num_ground_truth: int) -> float:
-    """Area under the precision-recall curve, integrated as the Cityscapes script does.
-
-    Each point, one per distinct score plus the artificial (recall 0, precision 1), weighs half the recall
-    distance of its two neighbours.
+    """Area under the precision-recall curve, as `weighted_average_precision` of images that count once.
 
     Args:
-        scores: (N,) confidences.
-        is_true: (N,) whether a prediction is a match.
+        scores: (P,) confidences, in any order.
+        is_true: (P,) whether a prediction is a match.
         num_ground_truth: number of objects, > 0.
 
     Returns:
         value in [0, 1].
     """
     order = np.argsort(-scores, kind="stable")
-    # Predictions of one score enter together: keep the last of each.
-    last_of_score = np.append(np.diff(scores[order]) != 0, True)[: len(scores)]
-    num_true = np.cumsum(is_true[order])[last_of_score]
-    num_kept = np.flatnonzero(last_of_score) + 1
-    recall = np.concatenate([[0.0], num_true / num_ground_truth])
-    precision = np.concatenate([[1.0], num_true / num_kept])
-    widths = (np.append(recall[1:], recall[-1]) - np.append(0.0, recall[:-1])) / 2
-    return float(precision @ widths)
+    every = np.ones((len(scores), 1))
+    area = weighted_average_precision(
+        scores[order], is_true[order], every[:, 0] > 0, every, np.array([float(num_ground_truth)])
+    )
+    return float(area[0])
 
 
-def _precision_recall(matches: _Matches) -> dict[str, Any]:
-    outcomes = np.concatenate([np.zeros((1, 0), dtype=np.int8), *matches.outcomes], axis=1)
-    num_true = int((outcomes == TRUE).sum())
-    num_predicted = int((outcomes != IGNORED).sum())
-    num_objects = matches.num_ground_truth
-    occurs = num_predicted + num_objects > 0
-    return {
-        "precision50": 100 * num_true / max(num_predicted, 1) if occurs else None,
-        "recall50": 100 * num_true / num_objects if num_objects else None,
-        "num_predicted": num_predicted,
-        "num_matched": num_true,
-        "num_ground_truth": num_objects,
-    }
+def _mean_of_defined(values: FloatArray) -> FloatArray:
+    """(...,) mean over the last axis without NaN."""
+    is_defined = ~np.isnan(values)
+    return masked_mean(np.where(is_defined, values, 0), is_defined)

@@ -65,7 +65,7 @@ def count_overlap(
     """
     if pred_ids.ndim != 2 or pred_ids.shape != gt_ids.shape:
         raise ValueError(f"expected two (H, W) maps of one size, got {pred_ids.shape} and {gt_ids.shape}")
-    pred_runs, gt_runs, lengths = _common_runs(pred_ids.ravel(), gt_ids.ravel())
+    pred_runs, gt_runs, lengths = common_runs(pred_ids.ravel(), gt_ids.ravel())
     columns = _positions(pred_runs, pred_segments, "predicted")
     rows = _positions(gt_runs, gt_segments, "ground-truth")
     num_gt, num_pred = len(gt_segments), len(pred_segments)
@@ -92,7 +92,7 @@ def count_overlap(
     )
 
 
-def _common_runs(
+def common_runs(
     pred: NDArray[np.integer], gt: NDArray[np.integer]
 ) -> tuple[NDArray[np.integer], NDArray[np.integer], IntArray]:
     """Ids (R,), (R,) and lengths (R,) of the runs in which neither of two flat maps changes."""
