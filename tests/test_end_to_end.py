@@ -20,8 +20,9 @@ from tiny import CONFIGS, TINY
 
 def run_recipe(config: str, output: Path, *flags: str) -> dict[str, Any]:
     """tools/train_net.py in this process; returns results.json."""
-    overrides = [*TINY, "OUTPUT_DIR", str(output)]
-    arguments = ["--config-file", str(CONFIGS / config), *flags, *overrides]
+    options = [flag for flag in flags if flag.startswith("--")]
+    overrides = [*TINY, "OUTPUT_DIR", str(output), *(flag for flag in flags if flag not in options)]
+    arguments = ["--config-file", str(CONFIGS / config), *options, *overrides]
     train_net.main(train_net.build_parser().parse_args(arguments))
     results: dict[str, Any] = json.loads((output / "results.json").read_text())
     return results
@@ -35,19 +36,8 @@ def finished(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.rmtree(root / "data" / "miniscapes" / "cityscapes" / "gtFine" / "train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(root / "data"))
-        yield (
-            root / "out",
-            run_recipe(
-                "selftrain_icm.yaml",
-                root / "out",
-                "TEST.ORACLE_MASKS",
-                "True",
-                "RECIPE.REPORT",
-                "True",
-                "RECIPE.PSEUDO_LABEL_PICTURES",
-                "1",
-            ),
-        )
+        flags = ["TEST.ORACLE_MASKS", "True", "RECIPE.REPORT", "True", "RECIPE.PSEUDO_LABEL_PICTURES", "1"]
+        yield root / "out", run_recipe("selftrain_icm.yaml", root / "out", *flags)
 
 
 def test_results_hold_every_row(finished: tuple[Path, dict[str, Any]]) -> None:

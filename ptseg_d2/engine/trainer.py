@@ -18,10 +18,12 @@ from ptseg_d2.engine.hooks import (
     unwrap,
 )
 from ptseg_d2.engine.oracle_curves import OraclePseudoInstanceCurves
+from ptseg_d2.engine.pictures import PseudoLabelPictures, makes_labels
 from ptseg_d2.engine.weights import load_weights
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet
 from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
+from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
 from ptseg_d2.modeling.semantic_teacher import SemanticMomentumTeacher
 
 import torch
@@ -68,7 +70,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         """Scores whatever the model predicts: classes, panoptic segments or both."""
-        return PanopticEvaluator(dataset_name)
+        return PanopticEvaluator(dataset_name, bootstrap=0)  # `test` logs flat numbers, without the intervals
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -96,7 +98,8 @@ class Trainer(DefaultTrainer):
         What looks at student and teacher comes before them.
         """
         model = unwrap(self.model)
-        ours = [*_embedding_hooks(self.cfg, model), *_teacher_hooks(self.cfg, model), RandomStateHook()]
+        lookers = [*_picture_hooks(self.cfg, model), *_embedding_hooks(self.cfg, model)]
+        ours = [*lookers, *_teacher_hooks(self.cfg, model), RandomStateHook()]
         theirs = super().build_hooks()
         if self.cfg.TEST.EVAL_PERIOD == 0:  # Detectron2 0.6 would still evaluate at the end; the recipe does that
             theirs = [hook for hook in theirs if not isinstance(hook, EvalHook)]
@@ -160,6 +163,13 @@ def _teacher_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
         if cfg.INSTANCE.TEACHER == "ema":
             return [EMAHook(model, cfg.INSTANCE.EMA_DECAY)]
         raise ValueError(f"INSTANCE.TEACHER = {cfg.INSTANCE.TEACHER!r}; expected 'frozen' or 'ema'")
+    return []
+
+
+def _picture_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
+    wanted = min(cfg.RECIPE.PSEUDO_LABEL_PICTURES, cfg.SOLVER.TARGET_PER_BATCH) > 0
+    if wanted and isinstance(model, MomentumTeacher) and makes_labels(model):
+        return [PseudoLabelPictures(cfg, model)]
     return []
 
 
