@@ -2,14 +2,69 @@
 
 from __future__ import annotations
 
-from ptseg_d2.inference.merging import connected_component_instances, merge_panoptic
+from ptseg_d2.inference.merging import (
+    Crop,
+    connected_component_instances,
+    merge_panoptic,
+    paste_crops_,
+    resolve_overlaps,
+)
 
 import numpy as np
+import pytest
 import torch
 from scipy.ndimage import label
-from torch import tensor
+from torch import Tensor, tensor
 
 THINGS = {2, 3}
+
+
+def rows(*lines: str) -> Tensor:
+    """One mask of a single row per line, x = inside."""
+    return tensor([[[letter == "x" for letter in line]] for line in lines])
+
+
+def test_the_better_mask_takes_the_common_pixels() -> None:
+    masks = rows("xxxx....", "..xxxx..", ".....xxx")
+    assert resolve_overlaps(masks, tensor([0.5, 0.9, 0.1])).tolist() == [[1, 1, 2, 2, 2, 2, 3, 3]]
+    assert resolve_overlaps(masks, tensor([0.5, 0.5, 0.5])).tolist() == [[1, 1, 1, 1, 2, 2, 3, 3]]  # earlier first
+
+
+@pytest.mark.parametrize(("min_visible", "expected"), [(0.5, [2, 2, 2, 1]), (0.51, [2, 2, 2, 3]), (0.0, [2, 2, 2, 1])])
+def test_hidden_masks_leave_their_pixels_to_the_next(min_visible: float, expected: list[int]) -> None:
+    """Of mask 1 half is visible beside mask 2; if that is not enough, mask 3 gets the last pixel."""
+    masks = rows("..xx", "xxx.", "...x")
+    assert resolve_overlaps(masks, tensor([0.5, 0.9, 0.1]), min_visible).tolist() == [expected]
+
+
+def test_no_mask_empty_masks_and_equal_masks() -> None:
+    assert resolve_overlaps(torch.zeros(0, 2, 3, dtype=torch.bool), torch.zeros(0)).tolist() == [[0] * 3] * 2
+    assert resolve_overlaps(rows("...", "xx."), tensor([0.9, 0.1]), 0.0).tolist() == [[2, 2, 0]]
+    assert resolve_overlaps(rows("xx", "xx"), tensor([0.1, 0.9])).tolist() == [[2, 2]]
+
+
+def test_crops_do_not_take_what_is_not_free() -> None:
+    ids = tensor([[0, 0, 7, 0]])
+    assert paste_crops_(ids, [Crop(0, 1, tensor([[True, True, True]]))], [0.3]) is ids
+    assert ids.tolist() == [[0, 1, 7, 1]]
+
+
+def test_random_overlaps_equal_a_slow_loop() -> None:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        masks = torch.zeros(9, 10, 12, dtype=torch.bool)
+        for mask in masks:
+            y, x = (int(torch.randint(0, 8, (), generator=generator)) for _ in range(2))
+            mask[y : y + 5, x : x + 6] = torch.rand(mask[y : y + 5, x : x + 6].shape, generator=generator) < 0.8
+        scores = torch.randint(0, 4, (9,), generator=generator) / 4  # with ties
+        owner: dict[tuple[int, int], int] = {}
+        for _, k in sorted((-float(score), k) for k, score in enumerate(scores)):
+            own = [(int(y), int(x)) for y, x in masks[k].nonzero()]
+            free = [place for place in own if place not in owner]
+            if len(free) >= 0.5 * len(own):
+                owner.update(dict.fromkeys(free, k + 1))
+        found = resolve_overlaps(masks, scores)
+        assert {(y, x): int(found[y, x]) for y, x in found.nonzero().tolist()} == owner
 
 
 def test_small_stuff_becomes_void() -> None:
@@ -44,6 +99,15 @@ def test_nothing_at_all() -> None:
     void = torch.full((2, 3), 255)
     panoptic, segments = merge_panoptic(void, torch.zeros(2, 3, dtype=torch.int64), THINGS, min_stuff_area=0)
     assert panoptic.eq(0).all() and segments == []
+
+
+def test_void_stays_void() -> None:
+    """Class 255 outside instances is segment 0 however large it is; inside one it belongs to the instance."""
+    sem_seg = tensor([[255, 255, 255, 0], [255, 2, 255, 0]])
+    instance_ids = tensor([[0, 0, -1, 0], [0, 1, 1, 0]])
+    panoptic, segments = merge_panoptic(sem_seg, instance_ids, THINGS, min_stuff_area=0)
+    assert panoptic.tolist() == [[0, 0, 0, 2], [0, 1, 1, 2]]
+    assert [(s["category_id"], s["area"]) for s in segments] == [(2, 2), (0, 2)]
 
 
 def test_random_maps_equal_a_slow_loop() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 
+from ptseg_d2.inference import modes
 from ptseg_d2.pseudo_labels.instance import cluster_things, instance_stability, stable_instances
 
 import pytest
@@ -82,6 +83,18 @@ def test_scores_equal_a_slow_loop() -> None:
                 masks.append({p for p in pixels if (e[:, p[0], p[1]] - anchor).norm() <= 1.5})
             overlaps.append(len(set.intersection(*masks)) / len(set.union(*masks)))
         assert scores[number] == pytest.approx(statistics.median(overlaps), abs=1e-6)
+
+
+def test_scores_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels are looked at a few at a time; an image of one channel shares its memory with what is looked at."""
+    generator = torch.Generator().manual_seed(0)
+    instance_ids = torch.randint(0, 5, (9, 11), generator=generator)
+    embeddings = torch.randn(1, 9, 11, generator=generator)
+    before = embeddings.clone()
+    whole = instance_stability(instance_ids, [embeddings], 0.7)
+    monkeypatch.setattr(modes, "_BLOCK", 28)  # seven pixels for four instances, one in the last block
+    assert instance_stability(instance_ids, [embeddings], 0.7) == pytest.approx(whole, abs=1e-6)
+    assert torch.equal(embeddings, before) and 0 < min(whole.values()) < max(whole.values()) < 1
 
 
 def test_anchors_come_from_the_given_generator() -> None:

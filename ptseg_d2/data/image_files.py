@@ -18,6 +18,8 @@ PathLike = Union[str, Path]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END_CHUNK = b"IEND"
+PNG_DEPTH_AT = 24  # byte of the header: bits per channel
+EXIF_ORIENTATION = 0x0112
 
 
 class DataError(ValueError):
@@ -27,11 +29,16 @@ class DataError(ValueError):
 def read_image(path: PathLike) -> NDArray[np.uint8]:
     """Image as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
 
+    Transparency is dropped, of an animation the first frame is read, 16 bits are divided by 257 and rounded.
+
     Raises:
         FileNotFoundError: no such file.
-        DataError: the file is empty, truncated or no image.
+        DataError: the file is empty, truncated, no image, or one of other numbers than 8 or 16 bits per channel.
     """
-    picture = _decode(path)
+    data = _read_bytes(path)
+    picture = _decode(path, data)
+    if picture.mode[0] in "IF" or _is_16_bit_png(data):
+        picture = _with_8_bits(path, picture, data)
     try:
         return np.array((ImageOps.exif_transpose(picture) or picture).convert("RGB"))
     except Exception as error:  # Pillow's converters raise many types on odd files
@@ -45,7 +52,7 @@ def read_one_channel(path: PathLike) -> NDArray[np.unsignedinteger[Any]]:
         FileNotFoundError: no such file.
         DataError: the file is empty, truncated, no image, or has several channels or other numbers.
     """
-    values = np.array(_decode(path))
+    values = np.array(_decode(path, _read_bytes(path)))
     if values.dtype == np.int32 and values.size and values.min() >= 0 and values.max() < 65536:
         values = values.astype(np.uint16)  # older Pillow versions decode 16-bit files so
     if values.ndim != 2 or values.dtype not in (np.uint8, np.uint16):
@@ -99,9 +106,26 @@ def _read_bytes(path: PathLike) -> bytes:
     return data
 
 
-def _decode(path: PathLike) -> Any:
+def _is_16_bit_png(data: bytes) -> bool:
+    return data.startswith(PNG_SIGNATURE) and data[PNG_DEPTH_AT : PNG_DEPTH_AT + 1] == b"\x10"
+
+
+def _with_8_bits(path: PathLike, picture: Any, data: bytes) -> Any:
+    """A picture of 16 bits per channel as RGB of 8 bits; Pillow clips grey ones and cuts the others off."""
+    values = np.asarray(picture)
+    if _is_16_bit_png(data):
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        values = values if values.ndim == 2 else values[..., 2::-1]
+    if values.dtype.kind not in "iu" or (values.size and (values.min() < 0 or values.max() > 65535)):
+        raise DataError(f"{path}: expected 8 or 16 bits per channel, got {values.dtype}")
+    scaled = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    upright = Image.fromarray(scaled if scaled.ndim == 3 else np.stack([scaled] * 3, axis=-1))
+    upright.getexif()[EXIF_ORIENTATION] = picture.getexif().get(EXIF_ORIENTATION, 1)
+    return upright
+
+
+def _decode(path: PathLike, data: bytes) -> Any:
     """Fully decoded picture; Pillow, unlike OpenCV, reports truncated JPEGs and keeps palette indices."""
-    data = _read_bytes(path)
     try:
         picture = Image.open(io.BytesIO(data))
         picture.load()

@@ -1,12 +1,12 @@
-"""Classes and instances -> one panoptic map.
+"""Overlapping masks -> instances that share no pixel; classes and instances -> one panoptic map.
 
 Shapes: K instances, H x W pixels. Instance id <= 0 = none; class 255 = void; segment id 0 = void.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ptseg_d2.inference.components import connected_pieces
 from ptseg_d2.pseudo_labels.guidance import majority_classes
@@ -15,6 +15,65 @@ import torch
 from torch import Tensor
 
 _VOID = 255
+
+
+class Crop(NamedTuple):
+    """A mask in its bounding box, or in any box around it.
+
+    Attributes:
+        y: first row of the box in the image, likewise
+        x: its first column.
+        mask: (height, width) bool, not empty along any side.
+    """
+
+    y: int
+    x: int
+    mask: Tensor
+
+
+def resolve_overlaps(masks: Tensor, scores: Tensor, min_visible: float = 0.5) -> Tensor:
+    """Give each pixel to the best of the masks that claim it, and drop what the better ones hide.
+
+    Args:
+        masks: (K, H, W) bool; any may overlap, and any may be empty.
+        scores: (K,) higher is better; of equal ones the earlier mask comes first.
+        min_visible: an instance with less than this share of its area left visible is no instance, and what was left
+            stays free for those after it, in [0, 1].
+
+    Returns:
+        (H, W) int64: 0, or k + 1 for mask k; numbers of hidden and empty masks are missing.
+    """
+    crops = []
+    for mask in masks:
+        rows, columns = mask.any(dim=1).nonzero()[:, 0].tolist(), mask.any(dim=0).nonzero()[:, 0].tolist()
+        y, x = (rows[0], columns[0]) if rows else (0, 0)
+        crops.append(Crop(y, x, mask[y : rows[-1] + 1, x : columns[-1] + 1] if rows else mask[:1, :1]))
+    instance_ids = torch.zeros(masks.shape[-2:], dtype=torch.int64, device=masks.device)
+    return paste_crops_(instance_ids, crops, scores.tolist(), min_visible)
+
+
+def paste_crops_(
+    instance_ids: Tensor, crops: Sequence[Crop], scores: Sequence[float], min_visible: float = 0.5
+) -> Tensor:
+    """`resolve_overlaps` of masks that are known in boxes only, for images on which K whole masks are too much.
+
+    Args:
+        instance_ids: (H, W) int64, is written to; pixels that are not 0 are not free.
+        crops: of the K instances.
+        scores: (K,).
+        min_visible: as in `resolve_overlaps`.
+
+    Returns:
+        instance_ids.
+    """
+    for index in sorted(range(len(crops)), key=lambda k: -scores[k]):  # stable: of equal scores the earlier first
+        y, x, mask = crops[index]
+        window = instance_ids[y : y + mask.shape[0], x : x + mask.shape[1]]
+        visible = mask & (window == 0)
+        area = int(mask.sum())
+        if area > 0 and int(visible.sum()) >= min_visible * area:
+            window.masked_fill_(visible, index + 1)
+    return instance_ids
 
 
 def merge_panoptic(

@@ -189,14 +189,14 @@ class PanopticModel(nn.Module):
             search = (variant.finder, variant.class_ids)
             if search not in found:
                 found[search] = find_instances(image, logits, *search)
-            output[key] = _keep_sure(*found[search], variant.min_score, self.options)
+            output[key] = keep_sure(*found[search], variant.min_score, self.options)
         return output
 
     @torch.no_grad()
     def from_logits(self, image: Tensor, logits: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
         """`panoptic_seg` of a (3, H, W) float image and the (C, H, W) logits of its classes."""
         assert self.finder is not None
-        return _keep_sure(*find_instances(image, logits, self.finder), self.min_score, self.options)
+        return keep_sure(*find_instances(image, logits, self.finder), self.min_score, self.options)
 
 
 def find_instances(
@@ -214,18 +214,21 @@ def find_instances(
         (H, W) int64 classes, (H, W) int64 instance ids (0 = none), and a score in [0, 1] per instance: the finder's
         times the mean probability of its pixels.
     """
-    ids = torch.arange(len(logits), device=logits.device) if class_ids is None else logits.new_tensor(class_ids).long()
-    probability, position = logits[ids].softmax(dim=0).max(dim=0)
-    sem_seg = ids[position]
+    if class_ids is None:
+        probability, sem_seg = logits.softmax(dim=0).max(dim=0)
+    else:
+        ids = torch.tensor(class_ids, device=logits.device)
+        probability, position = logits[ids].softmax(dim=0).max(dim=0)
+        sem_seg = ids[position]
     instance_ids, scores = finder(image, sem_seg)
     means = mean_per_instance(probability, instance_ids).tolist()
     return sem_seg, instance_ids, {number: score * means[number] for number, score in scores.items()}
 
 
-def _keep_sure(
+def keep_sure(
     sem_seg: Tensor, instance_ids: Tensor, scores: dict[int, float], min_score: float, options: PanopticOptions
 ) -> tuple[Tensor, list[dict[str, Any]]]:
-    """The panoptic result without the instances below a score."""
+    """The panoptic result of what `find_instances` returns, without the instances below a score."""
     kept = [number for number, score in scores.items() if score >= min_score]
     is_kept = torch.isin(instance_ids, torch.tensor(kept, dtype=torch.int64, device=instance_ids.device))
     return merge_instances(sem_seg, instance_ids.where(is_kept, 0), scores, options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ptseg_d2.inference.clustering import one_thread
 from ptseg_d2.inference.modes import blocks, squared_distances
 
 import torch
@@ -84,6 +85,7 @@ def stable_instances(
 
 
 @torch.no_grad()
+@one_thread()
 def instance_stability(
     instance_ids: Tensor,
     networks: Sequence[Tensor],
@@ -120,12 +122,11 @@ def instance_stability(
     with torch.autocast(ids.device.type, enabled=False):
         clouds = [_centred(network) for network in networks]
         anchors = [_mean_of(cloud[pixels], sizes, members) for cloud in clouds]
-        owners, ids = numbers.repeat_interleave(num_anchors).int(), ids.int()  # compared faster than int64
-        overlaps = [
-            _overlap([a[rows] for a in anchors], clouds, owners[rows, None] == ids, radius)
-            for rows in blocks(torch.arange(len(owners), device=ids.device), len(ids))
-        ]
-    scores = torch.cat(overlaps).view(len(numbers), num_anchors).quantile(0.5, dim=1)
+        owners, ids = numbers.repeat_interleave(num_anchors)[:, None].int(), ids.int()  # compared faster than int64
+        # All anchors meet a few pixels at once: one after another each would read the whole image from memory.
+        parts = zip(blocks(ids, len(owners)), *(blocks(cloud, len(owners)) for cloud in clouds))
+        counts = torch.stack([_overlap(anchors, part, owners == here, radius) for here, *part in parts]).sum(0)
+    scores = (counts[0] / counts[1]).view(len(numbers), num_anchors).quantile(0.5, dim=1)
     return dict(zip(numbers.tolist(), scores.tolist()))
 
 
@@ -148,15 +149,15 @@ def _mean_of(points: Tensor, sizes: Tensor, members: Tensor | None) -> Tensor:
 
 def _centred(embeddings: Tensor) -> Tensor:
     """(E, H, W) -> (H W, E) float32 around their mean, which keeps squared norms exact."""
-    points = embeddings.flatten(1).T.float().contiguous()
-    return points - points[points.sum(1).isfinite()].mean(0)
+    points = embeddings.flatten(1).T.float().clone(memory_format=torch.contiguous_format)
+    finite = points.sum(1).isfinite()
+    return points.sub_((points if finite.all() else points[finite]).mean(0))
 
 
 def _overlap(anchors: Sequence[Tensor], clouds: Sequence[Tensor], masks: Tensor, radius: float) -> Tensor:
-    """IoU (A,) of masks (A, H W) and the balls around the anchors (A, E) in each cloud (H W, E)."""
-    every, some = masks.clone(), masks.clone()
+    """Pixels (2, A) in common, and in any, of masks (A, M) and the balls around the anchors (A, E) in clouds (M, E)."""
+    every = some = masks
     for anchor, cloud in zip(anchors, clouds):
         ball = squared_distances(anchor, cloud) <= radius**2
-        every &= ball
-        some |= ball
-    return every.sum(1) / some.sum(1)
+        every, some = every & ball, some | ball
+    return torch.stack([every.sum(1), some.sum(1)])
