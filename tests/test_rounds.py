@@ -13,7 +13,7 @@ from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.agreement import measure_agreement
 from ptseg_d2.engine.guided import oracle_guide
 from ptseg_d2.engine.recipe import load_config, load_recipe
-from ptseg_d2.engine.records import RecipeError
+from ptseg_d2.engine.records import RecipeError, built_on, settings
 from ptseg_d2.engine.rounds import best_round, read_agreement, rounds_of, stage_name, tried_rounds
 from ptseg_d2.engine.rows import Rows
 from ptseg_d2.engine.running_rounds import run_stages
@@ -67,6 +67,17 @@ def test_guidance_can_be_left_out_or_read_from_labels() -> None:
     assert three_rounds("RECIPE.GUIDANCE", "none")["semantic_selftrain_round2"].INPUT.GUIDANCE_MASKS == ""
     masks = {cfg.INPUT.GUIDANCE_MASKS for name, cfg in three_rounds(*ORACLE).items() if name.startswith("semantic")}
     assert masks == {"", "out/oracle_guidance/index.json"}
+
+
+def test_the_share_of_true_instances_is_a_setting_of_the_stages_that_it_guides(tmp_path: Path) -> None:
+    stages = three_rounds(*ORACLE, "OUTPUT_DIR", str(tmp_path))
+    key = "RECIPE.ORACLE_GUIDANCE_SHARE"
+    guided = [name for name, cfg in stages.items() if key in settings(cfg)]
+    assert guided == ["semantic_selftrain_round2", "semantic_selftrain_round3"]
+    done = tmp_path / "semantic_selftrain_round2" / "done.json"
+    done.parent.mkdir()
+    done.write_text(json.dumps({"id": "a stage is not built on itself"}))
+    assert built_on(stages["semantic_selftrain_round2"]) == {}
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.masks import write_png
-from ptseg_d2.engine.records import RecipeError
-from ptseg_d2.engine.rounds import ORACLE_GUIDANCE, Round, round_record
+from ptseg_d2.engine.records import ORACLE_GUIDANCE, RecipeError
+from ptseg_d2.engine.rounds import Round, round_record
 from ptseg_d2.engine.rows import Rows
 from ptseg_d2.inference.predictor import find_instances
 from ptseg_d2.pseudo_labels.guidance import guidance_map
@@ -50,7 +50,7 @@ def prepare_guidance(cfg: CfgNode, rows: Rows, last: Round, semantic: CfgNode) -
     if not semantic.INPUT.GUIDANCE_MASKS:
         return
     index = Path(semantic.INPUT.GUIDANCE_MASKS)
-    from_labels = index.parts[-2:] == ORACLE_GUIDANCE.parts
+    from_labels = index.parent.name == ORACLE_GUIDANCE
     made_from = _oracle_settings(cfg) if from_labels else round_record(last)[1]
     if comm.is_main_process() and not _is_current(index, made_from):
         dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")

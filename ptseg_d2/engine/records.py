@@ -25,6 +25,11 @@ from detectron2.utils import comm
 
 logger = logging.getLogger(__name__)
 
+PREDICTED_GUIDANCE = "target_guidance"
+"""Folder of the instance masks that guide a semantic stage, below the instance stage that predicted them."""
+ORACLE_GUIDANCE = "oracle_guidance"
+"""The same, below OUTPUT_DIR, of masks from labels."""
+
 NOT_PART_OF_A_STAGE = (
     *("OUTPUT_DIR", "VERSION", "CUDNN_BENCHMARK", "MODEL.DEVICE", "DATALOADER.NUM_WORKERS"),
     *("DATALOADER.CACHE_MB", "DATASETS.TEST", "TEST.ORACLE_MASKS", "SOLVER.CHECKPOINT_PERIOD"),
@@ -33,7 +38,6 @@ NOT_PART_OF_A_STAGE = (
     *("RECIPE.PSEUDO_LABEL_PICTURES", "TEST.BOOTSTRAP"),
     # What they decide is in RECIPE.ROUND and INPUT.GUIDANCE_MASKS.
     *("RECIPE.ROUNDS", "RECIPE.GUIDANCE", "RECIPE.AGREEMENT_IMAGES"),
-    *("RECIPE.ORACLE_GUIDANCE", "RECIPE.ORACLE_GUIDANCE_SHARE"),
     *("INSTANCE.MIN_SCORE", "INSTANCE.OPENING", "INSTANCE.CLOSING"),
     *("INSTANCE.ORACLE_CURVES", "INSTANCE.ORACLE_PERIOD", "INSTANCE.ORACLE_IMAGES"),
 )
@@ -123,6 +127,8 @@ def settings(cfg: CfgNode) -> dict[str, Any]:
     walk(yaml.safe_load(cfg.dump()), "")
     if cfg.RECIPE.STAGE != "instance_mix":
         flat = {key: value for key, value in flat.items() if not key.startswith("INSTANCE.MIX_")}
+    if ORACLE_GUIDANCE not in flat["INPUT.GUIDANCE_MASKS"]:
+        flat = {key: value for key, value in flat.items() if not key.startswith("RECIPE.ORACLE_GUIDANCE")}
     for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS", "INPUT.GUIDANCE_MASKS"):
         if flat[key]:
             flat[key] = "/".join(Path(flat[key]).parts[-2:])
@@ -140,8 +146,9 @@ def built_on(cfg: CfgNode) -> dict[str, str]:
         folders.append(Path(cfg.MODEL.WEIGHTS).parent)
     if cfg.INPUT.PREDICTED_MASKS:
         folders.append(Path(cfg.INPUT.PREDICTED_MASKS).parent.parent)
-    if cfg.INPUT.GUIDANCE_MASKS:
-        folders += [done.parent for done in runs_below(str(Path(cfg.INPUT.GUIDANCE_MASKS).parent.parent))]
+    guidance = Path(cfg.INPUT.GUIDANCE_MASKS)
+    if guidance.parent.name == PREDICTED_GUIDANCE:
+        folders += [done.parent for done in runs_below(str(guidance.parent.parent))]
     needs_dir = Path(cfg.RECIPE.NEEDS_DIR)
     names = {
         folder: folder.relative_to(needs_dir).as_posix() if needs_dir in folder.parents else folder.name

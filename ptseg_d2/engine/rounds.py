@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.engine.masks import MASKS
-from ptseg_d2.engine.records import RecipeError, runs_below
+from ptseg_d2.engine.records import ORACLE_GUIDANCE, PREDICTED_GUIDANCE, RecipeError, runs_below
 
 from detectron2.config import CfgNode
 
@@ -23,12 +23,8 @@ SEMANTIC, INSTANCE = "semantic_selftrain", "instance_selftrain"
 GROUP_FOLDER = "{group}"
 """Stands for the name of a group in MODEL.WEIGHTS of a stage whose groups each start from their own weights."""
 
+INDEX = "index.json"
 GUIDANCES = ("predicted", "none", "ground_truth")
-PREDICTED_GUIDANCE = Path("target_guidance") / "index.json"
-"""Below the folder of the instance stage that predicted it."""
-ORACLE_GUIDANCE = Path("oracle_guidance") / "index.json"
-"""Below OUTPUT_DIR."""
-
 Round = tuple[CfgNode, CfgNode]
 """Configs of the semantic and of the instance stage."""
 
@@ -100,8 +96,8 @@ def guidance_file(top: CfgNode, instance: CfgNode) -> str:
         instance: instance stage of the round before.
     """
     files = {
-        "predicted": Path(instance.OUTPUT_DIR) / PREDICTED_GUIDANCE,
-        "ground_truth": Path(top.OUTPUT_DIR) / ORACLE_GUIDANCE,
+        "predicted": Path(instance.OUTPUT_DIR) / PREDICTED_GUIDANCE / INDEX,
+        "ground_truth": Path(top.OUTPUT_DIR) / ORACLE_GUIDANCE / INDEX,
         "none": "",
     }
     return str(files[top.RECIPE.GUIDANCE])
