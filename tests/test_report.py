@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
-from ptseg_d2.config import get_ptseg_cfg
 from ptseg_d2.data.categories import CLASS_NAMES
 from ptseg_d2.engine import report_embeddings
 from ptseg_d2.engine.recipe import load_config, load_recipe
 from ptseg_d2.engine.report_embeddings import Sample, _fewer
 from ptseg_d2.engine.report_pictures import class_legend
-from ptseg_d2.engine.reporting import rows_of_oracle_guidance, write_report
+from ptseg_d2.engine.reporting import write_report
 from ptseg_d2.visualization.report import Block, Cell, Gallery, Section, Table, Text, number_cell, render
 
 import numpy as np
@@ -128,14 +127,6 @@ def test_one_row_only(run: tuple[CfgNode, list[CfgNode]]) -> None:
     write_run(*run)
     page = report(run, FakeRows(["selftrain"]))
     assert re.findall(r": (PQ [^<]*)</h3>", page) == ["PQ 1.0", "PQ 11.0", "PQ 21.0"]
-
-
-def test_rows_that_true_instances_have_guided() -> None:
-    cfg = get_ptseg_cfg()
-    cfg.RECIPE.GUIDANCE, cfg.RECIPE.ROUNDS = "ground_truth", 3
-    assert rows_of_oracle_guidance(cfg) == ["selftrain", "selftrain_round2", "selftrain_round3"]
-    cfg.RECIPE.GUIDANCE = "predicted"
-    assert rows_of_oracle_guidance(cfg) == []
 
 
 def test_points_of_a_plane_are_drawn_without_repetition() -> None:

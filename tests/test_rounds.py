@@ -80,6 +80,13 @@ def test_the_share_of_true_instances_is_a_setting_of_the_stages_that_it_guides(t
     assert built_on(stages["semantic_selftrain_round2"]) == {}
 
 
+@pytest.mark.parametrize(("overrides", "row"), [([], "selftrain"), (ORACLE, "selftrain_oracle_guidance")])
+def test_what_true_instances_have_guided_says_so_in_its_name(overrides: list[str], row: str) -> None:
+    options = ["RECIPE.ROUNDS", "2", *overrides]
+    rows = Rows(load_config(RECIPE, options), load_recipe(RECIPE, options))
+    assert rows.panoptic_rows() == ["source", row]
+
+
 @pytest.mark.parametrize(
     ("config", "overrides", "message"),
     [

@@ -56,9 +56,9 @@ def test_the_papers_numbers_are_marked_and_apart() -> None:
     assert all(row[0].note == "reference" for row in found.fixed_rows)
 
 
-@pytest.mark.parametrize("name, marked", [("source", False), ("oracle", True), ("mix_oracle", True), ("guided", True)])
+@pytest.mark.parametrize("name, marked", [("source", False), ("oracle", True), ("mix_oracle", True)])
 def test_rows_that_use_target_labels_are_marked(name: str, marked: bool) -> None:
-    assert row_cell(name, ["guided"]).mark == (ORACLE_MARK if marked else "")
+    assert row_cell(name).mark == (ORACLE_MARK if marked else "")
 
 
 def test_true_class_masks_are_an_oracle() -> None:

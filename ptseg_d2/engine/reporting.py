@@ -69,7 +69,7 @@ def write_report(cfg: CfgNode, stages: Sequence[CfgNode], rows: Rows, path: Path
     results = read_json(output / "results.json")
     sections = [
         Section("What ran", what_ran(cfg, results)),
-        Section("Before and after", score_blocks(results, rows_of_oracle_guidance(cfg))),
+        Section("Before and after", score_blocks(results)),
         Section("Curves", [*curve_blocks(stages), *round_blocks(results)]),
         Section("Per class", [*per_class_blocks(results), *confusion_blocks(output, results)]),
         Section("Worst and best test images", _examples(cfg, rows, output)),
@@ -80,13 +80,6 @@ def write_report(cfg: CfgNode, stages: Sequence[CfgNode], rows: Rows, path: Path
     write_atomically(path, render(title, sections))
     logger.info("%s: %.1f MB in %.0f s", path, path.stat().st_size / 1e6, time.perf_counter() - start)
     return path
-
-
-def rows_of_oracle_guidance(cfg: CfgNode) -> list[str]:
-    """Rows of self-training that instances of the target's labels have guided, see RECIPE.GUIDANCE."""
-    if cfg.RECIPE.ROUNDS == 1 or cfg.RECIPE.GUIDANCE != "ground_truth":
-        return []
-    return ["selftrain", *(f"selftrain_round{number}" for number in range(2, cfg.RECIPE.ROUNDS + 1))]
 
 
 def what_ran(cfg: CfgNode, results: Results) -> list[Block]:

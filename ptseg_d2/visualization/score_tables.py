@@ -56,24 +56,23 @@ REFERENCE: dict[str, dict[str, float | tuple[float, float]]] = {
 ORACLE_MARK = "oracle: uses target labels"
 
 
-def score_blocks(results: Results, oracle_rows: Sequence[str] = ()) -> list[Block]:
+def score_blocks(results: Results) -> list[Block]:
     """Every row of a run, the paper's rows below, and the classes of the means.
 
     Args:
         results: content of results.json.
-        oracle_rows: rows that are not label-free besides those that say so in their names.
     """
     names = row_names(results, [column.section for column in COLUMNS])
     if not names:
         return [missing("results.json holds no scores.")]
-    rows = [[row_cell(name, oracle_rows), *(_score(results, column, name) for column in COLUMNS)] for name in names]
+    rows = [[row_cell(name), *(_score(results, column, name) for column in COLUMNS)] for name in names]
     reference = [
         [Cell(name, name, "reference"), *(_reference(scores.get(column.title)) for column in COLUMNS)]
         for name, scores in REFERENCE.items()
     ]
     caption = (
         "Percent. Small: 95 % interval over resamples of the test images, where it was computed. AP50 and precision50 "
-        "of all rows are inside the class masks of the last semantic network. Click a header to sort."
+        "of rows without self-training are inside the class masks of the final network. Click a header to sort."
     )
     table = Table(["row", *(column.title for column in COLUMNS)], rows, caption, reference, REFERENCE_NOTE)
     note = (
@@ -89,9 +88,9 @@ def row_names(results: Results, sections: Sequence[str]) -> list[str]:
     return [row for row in ROW_ORDER if row in found] + [row for row in found if row not in ROW_ORDER]
 
 
-def row_cell(name: str, oracle_rows: Sequence[str] = ()) -> Cell:
+def row_cell(name: str) -> Cell:
     """First cell of a row, marked if the row is not label-free."""
-    return Cell(name, name, mark=ORACLE_MARK if "oracle" in name or name in oracle_rows else "")
+    return Cell(name, name, mark=ORACLE_MARK if "oracle" in name else "")
 
 
 def round_blocks(results: Results) -> list[Block]:
