@@ -199,10 +199,11 @@ def test_too_little_memory_is_an_error_of_that_file(
 
     def small_only(images: list[np.ndarray]) -> list[PanopticPrediction]:
         if any(image.size > 1000 for image in images):
-            raise MemoryError
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
         return predict_batch(images)
 
     monkeypatch.setattr(predictor, "predict_batch", small_only)
+    monkeypatch.setattr(predictor, "batch_size", 2)  # the small image is in the batch of the large one
     (_, first), (_, second) = predictor.predict_files([tmp_path])
     assert "a.png: not enough memory for 64x32 pixels" in str(first) and isinstance(second, PanopticPrediction)
 

@@ -14,7 +14,15 @@ from ptseg_d2.engine.agreement import measure_agreement
 from ptseg_d2.engine.guided import oracle_guide
 from ptseg_d2.engine.recipe import load_config, load_recipe
 from ptseg_d2.engine.records import RecipeError, built_on, settings
-from ptseg_d2.engine.rounds import best_round, read_agreement, rounds_of, stage_name, tried_rounds
+from ptseg_d2.engine.rounds import (
+    agreement_basis,
+    agreement_file,
+    best_round,
+    read_agreement,
+    rounds_of,
+    stage_name,
+    tried_rounds,
+)
 from ptseg_d2.engine.rows import Rows
 from ptseg_d2.engine.running_rounds import run_stages
 
@@ -80,11 +88,21 @@ def test_the_share_of_true_instances_is_a_setting_of_the_stages_that_it_guides(t
     assert built_on(stages["semantic_selftrain_round2"]) == {}
 
 
-@pytest.mark.parametrize(("overrides", "row"), [([], "selftrain"), (ORACLE, "selftrain_oracle_guidance")])
-def test_what_true_instances_have_guided_says_so_in_its_name(overrides: list[str], row: str) -> None:
-    options = ["RECIPE.ROUNDS", "2", *overrides]
-    rows = Rows(load_config(RECIPE, options), load_recipe(RECIPE, options))
-    assert rows.panoptic_rows() == ["source", row]
+@pytest.mark.parametrize(
+    ("agreements", "mark", "kept"), [([50.0, 51.0], "_oracle_guidance", 2), ([50.0, 49.0], "", 1), ([50.0], "", 1)]
+)
+def test_what_true_instances_have_guided_says_so_in_its_name(
+    agreements: list[float], mark: str, kept: int, tmp_path: Path
+) -> None:
+    options = [*ORACLE, "RECIPE.ROUNDS", "2", "OUTPUT_DIR", str(tmp_path)]
+    stages = load_recipe(RECIPE, options)
+    for pair, agreement in zip(rounds_of(stages), agreements):
+        agreement_file(pair).parent.mkdir()
+        agreement_file(pair).write_text(json.dumps({"agreement": agreement, "basis": agreement_basis(pair)}))
+    rows = Rows(load_config(RECIPE, options), stages)
+    rounds = ["selftrain_round1", "selftrain_oracle_guidance_round2"] if len(agreements) > 1 else []
+    assert rows.panoptic_rows() == ["source", *rounds, f"selftrain{mark}"]
+    assert rows.final[0] == ("semantic_selftrain" if kept == 1 else "semantic_selftrain_round2")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +112,9 @@ def test_what_true_instances_have_guided_says_so_in_its_name(overrides: list[str
         ("semantic_selftrain.yaml", ["RECIPE.ROUNDS", "2"], "but this recipe has only semantic_source, semantic_adapt"),
         ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "RECIPE.GUIDANCE", "all"], "expected one of predicted, none"),
         ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "RECIPE.GUIDANCE", "ground_truth"], "name the labelled twin"),
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "RECIPE.ORACLE_GUIDANCE_SHARE", "7.0"], "a share in .0, 1."),
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "RECIPE.AGREEMENT_IMAGES", "0"], "expected 1 or more"),
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "MODEL.SELF_TRAINING.PSEUDO_LABELS", "predicted"], "a teacher"),
     ],
 )
 def test_bad_keys(config: str, overrides: list[str], message: str) -> None:
@@ -167,7 +188,7 @@ def test_a_model_agrees_with_itself(two_rounds: tuple[CfgNode, list[CfgNode]], m
     teacher = rows.round_model(pair, "teacher")
     monkeypatch.setattr(rows, "round_model", lambda *_: teacher)
     monkeypatch.setattr("ptseg_d2.engine.agreement.target_images", lambda cfg: (target_dicts(cfg), lambda x: x))
-    assert measure_agreement(rows, pair, num_images=3) == pytest.approx(100)
+    assert measure_agreement(rows, pair) == pytest.approx(100)
 
 
 def test_oracle_guidance_is_a_share_of_the_true_instances(world: Path) -> None:

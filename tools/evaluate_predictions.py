@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.image_files import DataError
+from ptseg_d2.engine.records import write_atomically
 from ptseg_d2.evaluation.confidence import NUM_RESAMPLES
 from ptseg_d2.evaluation.panoptic_files import Pair, PanopticScorer, paired, read_panoptic_json
 from ptseg_d2.evaluation.panoptic_quality import QUALITIES, PanopticQuality
@@ -111,7 +112,8 @@ def main(args: argparse.Namespace) -> None:
     results = evaluate(args)
     print(score_table(results["panoptic"], results["classes"]))
     if args.output:
-        Path(args.output).write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(args.output), json.dumps(results, indent=1, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

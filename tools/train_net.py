@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from datetime import timedelta
 from functools import partial
 
 from ptseg_d2.data.image_files import DataError
@@ -130,6 +131,8 @@ def run() -> None:
             machine_rank=args.machine_rank,
             dist_url=args.dist_url,
             args=(args,),
+            # One process predicts the masks and the guidance of all target images while the others wait.
+            timeout=timedelta(days=1),
         )
     except USER_ERRORS as error:
         if os.environ.get("PTSEG_TRACEBACK"):

@@ -14,8 +14,9 @@ from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.engine.masks import with_masks
 from ptseg_d2.engine.predicted import spread, target_images
 from ptseg_d2.engine.records import write_atomically
-from ptseg_d2.engine.rounds import Round, read_agreement, round_record
+from ptseg_d2.engine.rounds import Round, agreement_basis, agreement_file, read_agreement
 from ptseg_d2.engine.rows import Rows
+from ptseg_d2.engine.running import only_here
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
 from ptseg_d2.random_states import seeded
 
@@ -26,43 +27,42 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 
-def note_agreement(rows: Rows, pair: Round, num_images: int) -> float:
+def note_agreement(rows: Rows, pair: Round) -> float:
     """The agreement of a finished round, measured once and kept beside its instance models.
 
     Args:
         rows: models of the recipe.
         pair: configs of the round.
-        num_images: target images on which it is measured.
 
     Returns:
         Percent.
     """
-    path, runs = round_record(pair)
-    if comm.is_main_process() and read_agreement(pair) is None:
-        value = measure_agreement(rows, pair, num_images)
-        write_atomically(path, json.dumps({"agreement": value, "images": num_images, "runs": runs}, indent=1))
-    comm.synchronize()
-    agreement = read_agreement(pair)
-    assert agreement is not None, path
+    agreement = read_agreement(pair) if comm.is_main_process() else None
+    if comm.is_main_process() and agreement is None:
+        path = agreement_file(pair)
+        with only_here(path.parent):
+            agreement = measure_agreement(rows, pair)
+            write_atomically(path, json.dumps({"agreement": agreement, "basis": agreement_basis(pair)}, indent=1))
+    agreement = float(comm.all_gather(agreement)[0])
     logger.info("Round %d: student and teacher agree to %.2f %% (PQ)", pair[0].RECIPE.ROUND, agreement)
     return agreement
 
 
 @torch.no_grad()
-def measure_agreement(rows: Rows, pair: Round, num_images: int) -> float:
+def measure_agreement(rows: Rows, pair: Round) -> float:
     """PQ in percent of the student's results against the teacher's; 0 where neither finds anything.
 
     Args:
         rows: models of the recipe.
-        pair: configs of the round; its instance stage says what noise the student sees.
-        num_images: at most so many target images, evenly spread.
+        pair: configs of the round; its instance stage says how many target images, and what noise the student sees.
     """
     student, teacher = (rows.round_model(pair, part) for part in ("student", "teacher"))
     dicts, noise = target_images(with_masks(pair[1]))
     quality = PanopticQuality(CLASS_NAMES, THING_IDS)
+    images = spread(dicts, pair[1].RECIPE.AGREEMENT_IMAGES)
     mapper = TestMapper()
-    with seeded(max(pair[0].SEED, 0)):
-        for item in tqdm(spread(dicts, num_images), desc="agreement of student and teacher", unit="image"):
+    with seeded(max(pair[1].SEED, 0)):
+        for item in tqdm(images, desc="agreement of student and teacher", unit="image"):
             clean = mapper(dict(item))
             noisy = {**clean, "image": noise(clean["image"])}
             (ids, segments), (true_ids, true_segments) = (

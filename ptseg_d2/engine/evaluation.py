@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from ptseg_d2.data.streams import build_test_loader
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.export import PanopticExport
 from ptseg_d2.engine.groups import run_configs
-from ptseg_d2.engine.records import read_done
+from ptseg_d2.engine.passes import ORACLE_MASKS, Scored, passes
+from ptseg_d2.engine.records import read_done, write_atomically
 from ptseg_d2.engine.reporting import write_report
 from ptseg_d2.engine.rounds import stage_name, tried_rounds
-from ptseg_d2.engine.rows import ORACLE_MASKS, Rows, Scored
+from ptseg_d2.engine.rows import Rows
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache, ground_truth_panoptic
 from ptseg_d2.evaluation.results import format_table, update_results
@@ -63,10 +65,11 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
     results: dict[str, Any] = {}
     if comm.is_main_process():
         set_aside_other_results(Path(path), header)
+        forget_rounds(Path(path))
         results = update_results(path, header)
     ground_truth = GroundTruthCache()
     exported = rows.panoptic_rows()[-1:]
-    for model, scored in rows.evaluations():
+    for model, scored in passes(rows):
         logger.info("Evaluating %s on %s", ", ".join(f"{s.section}.{s.row}" for s in scored), cfg.DATASETS.TEST[0])
         export = exported == [s.row for s in scored if s.section == "panoptic"][-1:] != []
         update = _evaluate(cfg, model, scored, ground_truth, export)
@@ -87,8 +90,10 @@ def _evaluate(
 ) -> dict[str, Any]:
     """One pass over the test images; returns section -> row -> scores, and writes what a report shows of each image."""
     name = cfg.DATASETS.TEST[0]
+    options = {"ground_truth": ground_truth, "bootstrap": cfg.TEST.BOOTSTRAP}
+    with_classes = {s.key for s in scored if s.section == "semantic"}
     evaluators = {
-        key: PanopticEvaluator(name, ground_truth=ground_truth, panoptic_key=key, bootstrap=cfg.TEST.BOOTSTRAP)
+        key: PanopticEvaluator(name, panoptic_key=key, semantic=key in with_classes, **options)
         for key in dict.fromkeys(s.key for s in scored)
     }
     coco = os.path.join(cfg.OUTPUT_DIR, "coco_panoptic")
@@ -154,6 +159,18 @@ def set_aside_other_results(path: Path, header: dict[str, Any]) -> None:
     old = json.loads(path.read_text(encoding="utf-8"))
     if any(old.get(key) != header[key] for key in ("config", "seed", "datasets")):
         os.replace(path, path.with_name("results.previous.json"))
+
+
+def forget_rounds(path: Path) -> None:
+    """Take the rows of rounds out of a results file: this time there may be fewer, or others."""
+    if not path.exists():
+        return
+    results = json.loads(path.read_text(encoding="utf-8"))
+    results.pop("rounds", None)
+    for section in ("panoptic", "semantic", "instance"):
+        rows = results.get(section, {})
+        results[section] = {row: rows[row] for row in rows if not re.search("_round[0-9]|_oracle_guidance", row)}
+    write_atomically(path, json.dumps(results, indent=1))
 
 
 def stage_seconds(stages: list[CfgNode]) -> dict[str, float]:

@@ -20,8 +20,9 @@ from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.masks import write_png
 from ptseg_d2.engine.records import ORACLE_GUIDANCE, RecipeError
-from ptseg_d2.engine.rounds import Round, round_record
+from ptseg_d2.engine.rounds import Round, runs_of_round
 from ptseg_d2.engine.rows import Rows
+from ptseg_d2.engine.running import only_here
 from ptseg_d2.inference.predictor import find_instances
 from ptseg_d2.pseudo_labels.guidance import guidance_map
 
@@ -51,11 +52,17 @@ def prepare_guidance(cfg: CfgNode, rows: Rows, last: Round, semantic: CfgNode) -
         return
     index = Path(semantic.INPUT.GUIDANCE_MASKS)
     from_labels = index.parent.name == ORACLE_GUIDANCE
-    made_from = _oracle_settings(cfg) if from_labels else round_record(last)[1]
+    made_from = _oracle_settings(cfg) if from_labels else _predicted_settings(last)
     if comm.is_main_process() and not _is_current(index, made_from):
         dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
-        write_guidance(dicts, oracle_guide(cfg) if from_labels else predicted_guide(rows, last), index, made_from)
+        folder = index.parents[1]
+        with only_here(folder):
+            write_guidance(dicts, oracle_guide(cfg) if from_labels else predicted_guide(rows, last), index, made_from)
     comm.synchronize()
+
+
+def _predicted_settings(last: Round) -> dict[str, Any]:
+    return {"runs": runs_of_round(last), "instances": [last[1].INSTANCE.OPENING, last[1].INSTANCE.CLOSING]}
 
 
 def _oracle_settings(cfg: CfgNode) -> dict[str, Any]:
@@ -123,8 +130,6 @@ def oracle_guide(cfg: CfgNode) -> Guide:
         item["image_id"]: item for item in load_dataset((cfg.RECIPE.ORACLE_GUIDANCE,), "RECIPE.ORACLE_GUIDANCE")
     }
     share = cfg.RECIPE.ORACLE_GUIDANCE_SHARE
-    if not 0 < share <= 1:
-        raise RecipeError(f"RECIPE.ORACLE_GUIDANCE_SHARE = {share}; expected a share in (0, 1]")
     rng = np.random.default_rng(max(cfg.SEED, 0))
 
     def guide(item: Mapping[str, Any]) -> NDArray[np.uint8]:

@@ -18,15 +18,17 @@ from torch import nn
 class OracleMaskModel(nn.Module):
     """A Detectron2 model for `inference_on_dataset` whose classes are the labels of its inputs."""
 
-    def __init__(self, finder: InstanceFinder, options: PanopticOptions) -> None:
+    def __init__(self, finder: InstanceFinder, options: PanopticOptions, device: str = "cpu") -> None:
         """
         Args:
             finder: separates objects.
             options: sizes for merging.
+            device: of the finder's networks.
         """
         super().__init__()
         self.finder = finder
         self.options = options
+        self.device = device
         self.eval()
 
     @torch.no_grad()
@@ -34,7 +36,7 @@ class OracleMaskModel(nn.Module):
         """Per image, a dict of a labelled test set, `panoptic_seg`."""
         outputs = []
         for item in batched_inputs:
-            sem_seg = torch.from_numpy(read_labels(item).sem_seg).long()
+            sem_seg = torch.from_numpy(read_labels(item).sem_seg).long().to(self.device)
             instance_ids, scores = self.finder(item["image"].float(), sem_seg)
             outputs.append({"panoptic_seg": merge_instances(sem_seg, instance_ids, scores, self.options)})
         return outputs

@@ -91,6 +91,8 @@ class PanopticPredictor:
         """
         if batch_size < 1 or max_pixels < 1:
             raise ValueError(f"batch_size {batch_size} and max_pixels {max_pixels}: expected 1 or more")
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise ValueError(f"min_score {min_score}: expected a number in [0, 1]")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         overrides = [*opts, "MODEL.DEVICE", device]
         if half:
@@ -142,13 +144,25 @@ class PanopticPredictor:
             results: dict[str, Any] = {name: _read(name) for name in names}
             good = [name for name in names if not isinstance(results[name], Exception)]
             try:
-                for name, prediction in zip(good, self.predict_batch([results[name] for name in good])):
-                    results[name] = dataclasses.replace(prediction, file_name=name)
-            except (MemoryError, torch.cuda.OutOfMemoryError):
-                for name in good:
-                    size = "{}x{}".format(*results[name].shape[1::-1])
-                    results[name] = DataError(f"{name}: not enough memory for {size} pixels; lower max_pixels")
+                predictions: list[Any] = list(self.predict_batch([results[name] for name in good]))
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                predictions = [self._predict_alone(name, results[name]) for name in good]
+            for name, prediction in zip(good, predictions):
+                is_error = isinstance(prediction, Exception)
+                results[name] = prediction if is_error else dataclasses.replace(prediction, file_name=name)
             yield from results.items()
+
+    def _predict_alone(self, name: str, image: Picture) -> PanopticPrediction | DataError:
+        """One image of a batch for which the memory was not enough."""
+        try:
+            return self.predict(image)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            size = "{}x{}".format(*image.shape[1::-1])
+            return DataError(f"{name}: not enough memory for {size} pixels; lower max_pixels")
 
     def predict_video(self, source: str | os.PathLike[str] | int) -> Iterator[PanopticPrediction]:
         """Frames of a video file or of a camera (its number).
@@ -213,6 +227,11 @@ def predict_images(
             classes = sem_seg.to(torch.uint8).cpu().numpy()
             predictions[index] = PanopticPrediction(ids.cpu().numpy(), segments, classes, images[index])
     return [predictions[index] for index in range(len(images))]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Also of a CPU, where torch raises a plain RuntimeError."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
 def _require_half(device: str) -> None:

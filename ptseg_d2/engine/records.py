@@ -127,7 +127,7 @@ def settings(cfg: CfgNode) -> dict[str, Any]:
     walk(yaml.safe_load(cfg.dump()), "")
     if cfg.RECIPE.STAGE != "instance_mix":
         flat = {key: value for key, value in flat.items() if not key.startswith("INSTANCE.MIX_")}
-    if ORACLE_GUIDANCE not in flat["INPUT.GUIDANCE_MASKS"]:
+    if Path(flat["INPUT.GUIDANCE_MASKS"]).parent.name != ORACLE_GUIDANCE:
         flat = {key: value for key, value in flat.items() if not key.startswith("RECIPE.ORACLE_GUIDANCE")}
     for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS", "INPUT.GUIDANCE_MASKS"):
         if flat[key]:

@@ -55,6 +55,13 @@ def later_rounds(top: CfgNode, stages: Sequence[CfgNode]) -> list[CfgNode]:
             f"RECIPE.ROUNDS = {top.RECIPE.ROUNDS} repeats the stages {SEMANTIC} and {INSTANCE}, but this recipe has "
             f"only {', '.join(by_name)}; use configs/selftrain_icm.yaml, or RECIPE.ROUNDS 1"
         )
+    kind = by_name[SEMANTIC].MODEL.SELF_TRAINING.PSEUDO_LABELS
+    if kind in ("predicted", "none"):
+        raise RecipeError(
+            f"RECIPE.ROUNDS = {top.RECIPE.ROUNDS} needs a teacher that labels, and "
+            f"MODEL.SELF_TRAINING.PSEUDO_LABELS is {kind!r}; use 'class_thresholds' or 'confidence_share', "
+            "or RECIPE.ROUNDS 1"
+        )
     rounds = [(by_name[SEMANTIC], by_name[INSTANCE])]
     for number in range(2, top.RECIPE.ROUNDS + 1):
         rounds.append(_next_round(top, rounds[-1], number))
@@ -62,9 +69,13 @@ def later_rounds(top: CfgNode, stages: Sequence[CfgNode]) -> list[CfgNode]:
 
 
 def _check_guidance(top: CfgNode) -> None:
-    guidance = top.RECIPE.GUIDANCE
+    guidance, share = top.RECIPE.GUIDANCE, top.RECIPE.ORACLE_GUIDANCE_SHARE
     if guidance not in GUIDANCES:
         raise RecipeError(f"RECIPE.GUIDANCE = {guidance!r}; expected one of {', '.join(GUIDANCES)}")
+    if top.RECIPE.AGREEMENT_IMAGES < 1:
+        raise RecipeError(f"RECIPE.AGREEMENT_IMAGES = {top.RECIPE.AGREEMENT_IMAGES}; expected 1 or more")
+    if not 0 < share <= 1:
+        raise RecipeError(f"RECIPE.ORACLE_GUIDANCE_SHARE = {share}; expected a share in (0, 1]")
     if guidance == "ground_truth" and not top.RECIPE.ORACLE_GUIDANCE:
         raise RecipeError(
             "RECIPE.GUIDANCE = 'ground_truth' reads labels of the target, which no domain adaptation may: name the "
@@ -111,21 +122,36 @@ def rounds_of(stages: Sequence[CfgNode]) -> list[Round]:
     return [(by_key[a], by_key[b]) for a, b in keys if a in by_key and b in by_key]
 
 
-def round_record(pair: Round) -> tuple[Path, dict[str, Any]]:
-    """Where the agreement of a round is written, and the runs that it is about: folder -> identity."""
+def runs_of_round(pair: Round) -> dict[str, str]:
+    """The finished runs of a round: folder -> identity."""
     folders = [Path(pair[0].OUTPUT_DIR), *(done.parent for done in runs_below(pair[1].OUTPUT_DIR))]
     done_files = [folder / "done.json" for folder in folders if (folder / "done.json").exists()]
-    runs = {file.parent.name: json.loads(file.read_text(encoding="utf-8")).get("id", "") for file in done_files}
-    return Path(pair[1].OUTPUT_DIR) / "agreement.json", runs
+    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")).get("id", "") for file in done_files}
+
+
+def agreement_file(pair: Round) -> Path:
+    """Where the agreement of a round is written."""
+    return Path(pair[1].OUTPUT_DIR) / "agreement.json"
+
+
+def agreement_basis(pair: Round) -> dict[str, Any]:
+    """What an agreement depends on: the runs, and the keys that say how it is measured."""
+    options = pair[1].INSTANCE
+    return {
+        "runs": runs_of_round(pair),
+        "images": pair[1].RECIPE.AGREEMENT_IMAGES,
+        "seed": pair[1].SEED,
+        "instances": [options.MIN_SCORE, options.OPENING, options.CLOSING],
+    }
 
 
 def read_agreement(pair: Round) -> float | None:
-    """The agreement of a round in percent; None if it was not measured on the models that are there now."""
-    path, runs = round_record(pair)
+    """The agreement of a round in percent; None if that was not measured on the models that are there now."""
+    path = agreement_file(pair)
     if not path.exists():
         return None
     record = json.loads(path.read_text(encoding="utf-8"))
-    return float(record["agreement"]) if record["runs"] == runs else None
+    return float(record["agreement"]) if record.get("basis") == agreement_basis(pair) else None
 
 
 def tried_rounds(stages: Sequence[CfgNode]) -> list[tuple[Round, float]]:

@@ -39,7 +39,7 @@ def run_stages(cfg: CfgNode, stages: Sequence[CfgNode], resume: bool, launcher: 
             prepare_guidance(cfg, Rows(cfg, list(stages)), rounds[position - 1], pair[0])
             for stage in pair:
                 run_stage(stage, resume, launcher)
-        agreements.append(note_agreement(Rows(cfg, list(stages)), pair, cfg.RECIPE.AGREEMENT_IMAGES))
+        agreements.append(note_agreement(Rows(cfg, list(stages)), pair))
         if best_round(agreements) < position:
             logger.info("Rounds end: the agreement of student and teacher no longer rises, round %d counts", position)
             return

@@ -31,6 +31,7 @@ class PanopticEvaluator(DatasetEvaluator):
         min_region_size: AP ignores ground-truth instances of fewer pixels.
         panoptic_key: the output to score as panoptic segments, for a model that returns several; the output of this
             name with "_16way" behind it gives the 16-way means.
+        semantic: whether to score "sem_seg" too; of several evaluators of one model one is enough.
         bootstrap: resamples of the images behind each 95 % confidence interval; 0 = no intervals.
 
     Attributes:
@@ -45,6 +46,7 @@ class PanopticEvaluator(DatasetEvaluator):
         ground_truth: GroundTruthCache | None = None,
         min_region_size: int = OFFICIAL_MIN_REGION_SIZE,
         panoptic_key: str = "panoptic_seg",
+        semantic: bool = True,
         bootstrap: int = NUM_RESAMPLES,
     ) -> None:
         metadata = MetadataCatalog.get(dataset_name)
@@ -53,6 +55,7 @@ class PanopticEvaluator(DatasetEvaluator):
         self.thing_ids: tuple[int, ...] = tuple(sorted(metadata.thing_dataset_id_to_contiguous_id.values()))
         self.min_region_size = min_region_size
         self.panoptic_key = panoptic_key
+        self.semantic = semantic
         self.bootstrap = bootstrap
         self.details: dict[str, Any] = {}
         self._ground_truth = GroundTruthCache() if ground_truth is None else ground_truth
@@ -78,6 +81,7 @@ class PanopticEvaluator(DatasetEvaluator):
         """
         for dataset_dict, output in zip(inputs, outputs):
             truth = self._ground_truth.read(dataset_dict)
+            output = {key: value for key, value in output.items() if self.semantic or key != "sem_seg"}
             file_name = str(dataset_dict["file_name"])
             try:
                 self._scores.add((str(dataset_dict.get("image_id", "")), file_name), truth, output)

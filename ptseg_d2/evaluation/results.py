@@ -17,8 +17,8 @@ import numpy as np
 from tabulate import tabulate
 
 ROW_ORDER = (
-    *("source", "source_sure", "styled", "adapted", "adapted_sure", "selftrain"),
-    *(f"selftrain_round{i}" for i in range(1, 10)),
+    *("source", "source_sure", "styled", "adapted", "adapted_sure", "selftrain", "selftrain_oracle_guidance"),
+    *(f"selftrain{guided}_round{i}" for i in range(1, 10) for guided in ("", "_oracle_guidance")),
     *("mix", "mix_oracle", "oracle", "components"),
 )
 COLUMNS = (

@@ -114,6 +114,10 @@ class EmbeddingFinder:
             self._embeddings[index] = embeddings
         return embeddings
 
+    def forget(self) -> None:
+        """Free the embeddings that `keep_embeddings` has kept."""
+        self._image, self._embeddings = None, {}
+
     def _instances(
         self, embeddings: Tensor, sem_seg: Tensor, thing_ids: tuple[int, ...]
     ) -> tuple[Tensor, dict[int, float]]:
@@ -168,9 +172,13 @@ class PanopticModel(nn.Module):
         self.finder = finder
         self.options = options
         self.min_score = min_score
-        self.variants = {} if finder is None else {"panoptic_seg": Variant(finder, min_score)}
-        self.variants.update(variants or {})
+        self.variants = dict(variants or {})
         self.eval()
+
+    def all_variants(self) -> dict[str, Variant]:
+        """By their keys in the output, the model's own result among them."""
+        own = {} if self.finder is None else {"panoptic_seg": Variant(self.finder, self.min_score)}
+        return {**own, **self.variants}
 
     @torch.no_grad()
     def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -185,7 +193,7 @@ class PanopticModel(nn.Module):
         image = resize(image[None].float(), size)[0]
         output: dict[str, Any] = {"sem_seg": logits}
         found: dict[Any, tuple[Tensor, Tensor, dict[int, float]]] = {}
-        for key, variant in self.variants.items():
+        for key, variant in self.all_variants().items():
             search = (variant.finder, variant.class_ids)
             if search not in found:
                 found[search] = find_instances(image, logits, *search)

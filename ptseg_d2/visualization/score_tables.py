@@ -101,7 +101,10 @@ def round_blocks(results: Results) -> list[Block]:
     keys = [key for key in dict.fromkeys(key for entry in rounds for key in entry) if key != "round"]
     numbers = [entry.get("round", index) for index, entry in enumerate(rounds, start=1)]
     rows = [
-        [Cell(str(number), number), *(_any_cell(entry.get(key)) for key in keys)]
+        [
+            Cell(str(number), number),
+            *(row_cell(entry[key]) if key == "row" and key in entry else _any_cell(entry.get(key)) for key in keys),
+        ]
         for number, entry in zip(numbers, rounds)
     ]
     panels: dict[str, dict[str, Curve]] = {}
@@ -149,7 +152,8 @@ def per_class_blocks(results: Results) -> list[Block]:
 def before_after(results: Results, section: str) -> list[str]:
     """First and last row of a section among those of the recipe's own stages; one name if they are the same."""
     names = [name for name in row_names(results, [section]) if not name.endswith("_sure") and name != "components"]
-    after = "selftrain" if "selftrain" in names else (names[-1] if names else "")
+    kept = [name for name in names if name.startswith("selftrain") and "_round" not in name]
+    after = (kept or names[-1:] or [""])[0]
     return list(dict.fromkeys(name for name in (*names[:1], after) if name))
 
 
