@@ -1,1 +1,1 @@
-"""Evaluation: panoptic quality, semantic IoU, instance AP, their Detectron2 evaluator, COCO panoptic export."""
+"""Evaluation: panoptic quality, semantic IoU, instance AP, bootstrap intervals; their evaluator; exported files."""
