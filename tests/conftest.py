@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from pathlib import Path
 
 import ptseg_d2  # noqa: F401
 from ptseg_d2.data.datasets import miniscapes
+from ptseg_d2.data.streams import load_dataset
+from ptseg_d2.data.targets import read_labels
 
+import cv2
+import numpy as np
 import pytest
 
 
@@ -35,3 +40,18 @@ def world(drawn_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(drawn_world, root, ignore=shutil.ignore_patterns("class_pixels"))
     monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
     return root / "miniscapes"
+
+
+@pytest.fixture
+def masks(world: Path, tmp_path: Path) -> Path:
+    """True classes of the target images in place of predicted ones."""
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    images = {}
+    for number, item in enumerate(load_dataset(("miniscapes_cityscapes_labeled_train",), "test")):
+        sem_seg = read_labels(item).sem_seg.astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), sem_seg)
+        shares = np.bincount(sem_seg.ravel(), minlength=256)[:19] / sem_seg.size
+        images[item["image_id"]] = {"mask": f"{number}.png", "class_shares": shares.tolist()}
+    (folder / "index.json").write_text(json.dumps({"images": images, "skipped": []}))
+    return folder / "index.json"

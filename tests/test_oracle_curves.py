@@ -15,7 +15,6 @@ from ptseg_d2.engine.recipe import load_recipe
 from ptseg_d2.modeling.embedding_net import shrink_labels
 from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -81,21 +80,6 @@ def test_counts_equal_a_loop() -> None:
 def test_nothing_found_and_nothing_there() -> None:
     nothing = np.zeros((2, 3), dtype=np.int64)
     assert count_matches(nothing, nothing, nothing, nothing, {13}) == (0, 0, 0)
-
-
-@pytest.fixture
-def masks(world: Path, tmp_path: Path) -> Path:
-    """True classes of the target images in place of predicted ones."""
-    folder = tmp_path / "masks"
-    folder.mkdir()
-    images = {}
-    for number, item in enumerate(load_dataset((TWIN,), "test")):
-        sem_seg = read_labels(item).sem_seg.astype(np.uint8)
-        cv2.imwrite(str(folder / f"{number}.png"), sem_seg)
-        shares = np.bincount(sem_seg.ravel(), minlength=256)[:19] / sem_seg.size
-        images[item["image_id"]] = {"mask": f"{number}.png", "class_shares": shares.tolist()}
-    (folder / "index.json").write_text(json.dumps({"images": images, "skipped": []}))
-    return folder / "index.json"
 
 
 def config(masks: Path, output: Path, *overrides: str) -> CfgNode:

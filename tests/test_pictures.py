@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.streams import load_dataset
-from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine import pictures, stages
 from ptseg_d2.engine.predicted import target_images
 from ptseg_d2.engine.recipe import load_recipe
@@ -24,21 +23,6 @@ from tiny import CONFIGS, TINY
 
 TWIN = "miniscapes_cityscapes_labeled_train"
 CONFIG_OF = {"semantic": "semantic_selftrain.yaml", "instance": "selftrain_icm.yaml"}
-
-
-@pytest.fixture
-def masks(world: Path, tmp_path: Path) -> Path:
-    """True classes of the target images in place of predicted ones."""
-    folder = tmp_path / "masks"
-    folder.mkdir()
-    images = {}
-    for number, item in enumerate(load_dataset((TWIN,), "test")):
-        sem_seg = read_labels(item).sem_seg.astype(np.uint8)
-        cv2.imwrite(str(folder / f"{number}.png"), sem_seg)
-        shares = np.bincount(sem_seg.ravel(), minlength=256)[:19] / sem_seg.size
-        images[item["image_id"]] = {"mask": f"{number}.png", "class_shares": shares.tolist()}
-    (folder / "index.json").write_text(json.dumps({"images": images, "skipped": []}))
-    return folder / "index.json"
 
 
 def config(branch: str, masks: Path, output: Path, *overrides: str) -> CfgNode:
