@@ -58,6 +58,7 @@ CATEGORIES: tuple[Category, ...] = (
 )
 NUM_CLASSES = len(CATEGORIES)
 CLASS_NAMES: tuple[str, ...] = tuple(c.name for c in CATEGORIES)
+COLORS = tuple(category.color for category in CATEGORIES)
 THING_IDS: tuple[int, ...] = tuple(c.train_id for c in CATEGORIES if c.is_thing)
 STUFF_IDS: tuple[int, ...] = tuple(c.train_id for c in CATEGORIES if not c.is_thing)
 

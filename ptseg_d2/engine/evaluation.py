@@ -21,6 +21,7 @@ from ptseg_d2.engine.records import read_done, write_atomically
 from ptseg_d2.engine.reporting import write_report
 from ptseg_d2.engine.rounds import stage_name, tried_rounds
 from ptseg_d2.engine.rows import Rows
+from ptseg_d2.engine.run_files import DETAILS
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache, ground_truth_panoptic
 from ptseg_d2.evaluation.results import format_table, update_results
@@ -35,8 +36,6 @@ from detectron2.utils import comm
 from torch import nn
 
 logger = logging.getLogger(__name__)
-
-Stages = dict[str, CfgNode]
 
 MAX_PICTURE_BYTES = 4_000_000
 """Pictures of a run keep their full colour: squeezing one takes ten times as long as drawing it."""
@@ -68,11 +67,10 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         forget_rounds(Path(path))
         results = update_results(path, header)
     ground_truth = GroundTruthCache()
-    exported = rows.panoptic_rows()[-1:]
+    exported = [Scored("panoptic_seg", "panoptic", row) for row in rows.panoptic_rows()[-1:]]
     for model, scored in passes(rows):
         logger.info("Evaluating %s on %s", ", ".join(f"{s.section}.{s.row}" for s in scored), cfg.DATASETS.TEST[0])
-        export = exported == [s.row for s in scored if s.section == "panoptic"][-1:] != []
-        update = _evaluate(cfg, model, scored, ground_truth, export)
+        update = _evaluate(cfg, model, scored, ground_truth, export=any(s in exported for s in scored))
         if comm.is_main_process():
             results = update_results(path, update)
     if comm.is_main_process():
@@ -106,7 +104,7 @@ def _evaluate(
         update.setdefault(section, {})[row] = new
         if section in ("panoptic", "semantic"):
             details = {section: evaluators[key].details[section]}
-            update_results(os.path.join(cfg.OUTPUT_DIR, "details", f"{row}.json"), details)
+            update_results(os.path.join(cfg.OUTPUT_DIR, DETAILS, f"{row}.json"), details)
     return update
 
 

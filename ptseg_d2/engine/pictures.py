@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
-from ptseg_d2.data.categories import CATEGORIES
+from ptseg_d2.data.categories import COLORS
 from ptseg_d2.data.image_files import DataError, read_image
 from ptseg_d2.data.mappers import TargetViewsMapper
 from ptseg_d2.engine.predicted import Noise, encode, spread, target_images
@@ -48,7 +48,6 @@ FOLDER = "pseudo_labels"
 
 MAX_BYTES = 1_000_000
 NO_NOISE = Photometric(jitter=0.0, jitter_probability=0.0, blur=(0.1, 0.1), blur_probability=0.0)
-COLORS = [category.color for category in CATEGORIES]
 
 
 class PseudoLabelPictures(HookBase):

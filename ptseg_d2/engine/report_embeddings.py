@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ptseg_d2.data.categories import CLASS_NAMES
+from ptseg_d2.data.categories import CLASS_NAMES, COLORS, THING_IDS
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.engine.predicted import spread
-from ptseg_d2.engine.report_pictures import COLORS, class_legend, photo, to_picture
+from ptseg_d2.engine.report_pictures import class_legend, photo, to_picture
 from ptseg_d2.engine.rows import Rows
 from ptseg_d2.inference.predictor import EmbeddingFinder, PanopticModel
 from ptseg_d2.visualization.charts import scatter_panels
@@ -136,7 +136,7 @@ def _embedding_figures(scene: Scene, maps: dict[tuple[int, ...], NDArray[np.floa
     present = [segment["category_id"] for segment in scene.things]
     largest = max(present, key=lambda class_id: int((sem_seg == class_id).sum()))
     main = next(thing_ids for thing_ids in maps if largest in thing_ids)
-    name = f"network of {', '.join(CLASS_NAMES[i] for i in main)}" if len(main) < 8 else "embeddings"
+    name = f"network of {', '.join(CLASS_NAMES[i] for i in main)}" if len(main) < len(THING_IDS) else "embeddings"
     where = scene.image_id
     panel = paint_segments(scene.ids, scene.segments, COLORS)
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ptseg_d2.data.categories import CATEGORIES
+from ptseg_d2.data.categories import CATEGORIES, COLORS
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.rows import Rows
@@ -18,8 +18,6 @@ from ptseg_d2.visualization.report import Block, Figure, Gallery, Heading, Legen
 import numpy as np
 from detectron2.data import DatasetCatalog
 from torch import Tensor
-
-COLORS = [category.color for category in CATEGORIES]
 
 
 def class_legend() -> Legend:

@@ -175,9 +175,3 @@ def best_round(agreements: Sequence[float]) -> int:
         if agreements[position] <= agreements[position - 1]:
             return position - 1
     return len(agreements) - 1
-
-
-def without_untried_rounds(stages: Sequence[CfgNode]) -> list[CfgNode]:
-    """The stages of a recipe without the rounds after those that were tried."""
-    last = max(1, len(tried_rounds(stages)))
-    return [cfg for cfg in stages if cfg.RECIPE.ROUND <= last]

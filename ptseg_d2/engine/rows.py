@@ -15,7 +15,6 @@ from ptseg_d2.engine.rounds import (
     best_round,
     stage_name,
     tried_rounds,
-    without_untried_rounds,
 )
 from ptseg_d2.engine.weights import trained_network
 from ptseg_d2.inference.predictor import (
@@ -44,8 +43,9 @@ class Rows:
             cfg: the config the user asked for.
             stages: configs of its recipe, as `load_recipe` returns them.
         """
-        self.stages: Stages = {stage_name(stage): stage for stage in without_untried_rounds(stages)}
         rounds = tried_rounds(stages)
+        last = max(1, len(rounds))
+        self.stages: Stages = {stage_name(stage): stage for stage in stages if stage.RECIPE.ROUND <= last}
         self.rounds = [(stage_name(semantic), stage_name(instance)) for (semantic, instance), _ in rounds]
         best = best_round([agreement for _, agreement in rounds]) if rounds else 0
         self.final = self.rounds[best] if rounds else (SEMANTIC, INSTANCE)
