@@ -26,6 +26,8 @@ STAGES = (
     "instance_adapted",
     "instance_selftrain",
     "instance_mix",
+    "detector_source",
+    "detector_zoo",
 )
 """Every stage a recipe can have, in the order in which results are reported."""
 

@@ -170,5 +170,6 @@ _WORK: dict[str, Callable[..., dict[str, Any] | None]] = {
     "instance_adapted": adapt_batch_norm,
     "instance_selftrain": _train_group,
     "instance_mix": choose_networks,
+    "detector_source": train,
 }
 """What a stage, or a group of it, does: config and `resume` -> facts for `done.json`."""
