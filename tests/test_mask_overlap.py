@@ -60,7 +60,11 @@ def test_of_two_masks_on_one_object_the_surer_is_right() -> None:
     segments = [{"id": 1, "category_id": CAR}]
     scores.add(count_mask_overlap(masks, np.array([CAR, CAR]), np.array([0.9, 0.4]), gt_ids, segments))
     car = scores.compute()["per_class"]["car"]
-    assert (car["precision50"], car["recall50"], car["AP50"]) == (50, 100, 100)  # the wrong one comes after all objects are found
+    assert (car["precision50"], car["recall50"], car["AP50"]) == (
+        50,
+        100,
+        100,
+    )  # the wrong one comes after all objects are found
 
 
 def random_masks(

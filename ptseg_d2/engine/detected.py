@@ -76,9 +76,7 @@ def write_detections(
         images[item["image_id"]] = {"mask": f"{number:06d}.png", "instances": len(np.unique(ids[ids > 0]))}
         write_png(partial / f"{number:06d}.png", ids)
     index = {"images": images, "skipped": skipped}
-    logger.info(
-        "%d instances on %d target images", sum(entry["instances"] for entry in images.values()), len(images)
-    )
+    logger.info("%d instances on %d target images", sum(entry["instances"] for entry in images.values()), len(images))
     (partial / DETECTIONS.name).write_text(json.dumps(index), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)

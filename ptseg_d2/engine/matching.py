@@ -54,7 +54,9 @@ def check_weights(
     """
     names = set(model.state_dict())
     missing, left_over = set(incompatible.missing_keys), set(incompatible.unexpected_keys)
-    shapes = {name: f"{theirs} in the file, {ours} in the model" for name, theirs, ours in incompatible.incorrect_shapes}
+    shapes = {
+        name: f"{theirs} in the file, {ours} in the model" for name, theirs, ours in incompatible.incorrect_shapes
+    }
     missing -= shapes.keys()
     if foreign:
         found = names - missing - shapes.keys()

@@ -20,7 +20,8 @@ from iopath.common.file_io import get_cache_dir
 from torch import nn
 
 ARCHITECTURE = tuple(
-    f"MODEL.{name}" for name in (
+    f"MODEL.{name}"
+    for name in (
         *("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING"),
         *("FPN", "ANCHOR_GENERATOR", "ROI_HEADS", "ROI_BOX_HEAD", "ROI_MASK_HEAD", "POINT_HEAD", "DETECTOR.CLASSES"),
     )
@@ -100,8 +101,8 @@ def local_weights(path: str) -> str:
         address = _web_address(path)
         raise FileNotFoundError(
             f"weights {path} cannot be downloaded ({error}). Download {address} where there is a network and put it "
-            f"here as {_cached_file(address)}, where it is found from then on; or put it anywhere and set MODEL.WEIGHTS "
-            "to that file"
+            f"here as {_cached_file(address)}, where it is found from then on; or put it anywhere and set "
+            "MODEL.WEIGHTS to that file"
         ) from error
 
 
@@ -131,13 +132,14 @@ class _Checkpointer(DetectionCheckpointer):
         foreign = bool(checkpoint.get("matching_heuristics", False))
         # Detectron2 looks for the names of a foreign checkpoint at the end of the model's, and refuses to choose
         # between student and teacher.
-        into_student = foreign and isinstance(self.model, MomentumTeacher)
-        network = self.model.student if into_student else self.model
-        loader = DetectionCheckpointer(network) if into_student else super()
-        incompatible = loader._load_model(checkpoint)
-        check_weights(network, incompatible, self.file_name, foreign=foreign, backbone_only=self.backbone_only)
-        if into_student:
+        if foreign and isinstance(self.model, MomentumTeacher):
+            student = self.model.student
+            incompatible = DetectionCheckpointer(student)._load_model(checkpoint)
+            check_weights(student, incompatible, self.file_name, foreign=True)
             self.model.refresh_teacher_()
+        else:
+            incompatible = super()._load_model(checkpoint)
+            check_weights(self.model, incompatible, self.file_name, foreign=foreign, backbone_only=self.backbone_only)
         return incompatible
 
 

@@ -24,7 +24,10 @@ class RiderRule(NamedTuple):
     min_clearance: float = 0.05
 
 
-def find_riders(persons: Tensor, two_wheelers: Tensor, rule: RiderRule = RiderRule()) -> Tensor:
+RULE = RiderRule()
+
+
+def find_riders(persons: Tensor, two_wheelers: Tensor, rule: RiderRule = RULE) -> Tensor:
     """Which persons ride, by the boxes alone.
 
     Person and two-wheeler belong together if all of this holds:
@@ -70,7 +73,12 @@ def find_riders(persons: Tensor, two_wheelers: Tensor, rule: RiderRule = RiderRu
 
 
 def with_riders(
-    boxes: Tensor, classes: Tensor, person: int, rider: int, two_wheelers: tuple[int, ...], rule: RiderRule = RiderRule()
+    boxes: Tensor,
+    classes: Tensor,
+    person: int,
+    rider: int,
+    two_wheelers: tuple[int, ...],
+    rule: RiderRule = RULE,
 ) -> Tensor:
     """Classes of detections in which persons that ride are riders.
 

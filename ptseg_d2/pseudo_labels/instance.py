@@ -62,7 +62,7 @@ def detected_instances(detected: Tensor, sem_seg: Tensor, thing_ids: Sequence[in
     """A detector's instances as pseudo instances: its masks as they are, and no opinion where it missed a thing.
 
     Args:
-        detected: (H, W) int64 train id * 1000 + number, 0 = none (`ptseg_d2.inference.detections.paint`), cut to a view.
+        detected: (H, W) int64 train id * 1000 + number, 0 = none (`ptseg_d2.inference.detections.paint`), of a view.
         sem_seg: (H, W) int64 classes that a semantic network predicted.
         thing_ids: classes to keep; instances of others are not there.
         min_area: pixels; smaller pieces are ignored.
