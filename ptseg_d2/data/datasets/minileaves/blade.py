@@ -14,7 +14,7 @@ from .plant import Leaf
 
 STEPS = 256  # of the tabulated outline
 PETIOLE_WIDTH = 0.028  # half of it, share of the leaf's length
-MARGIN_PX = 3  # of the box round a leaf
+MARGIN_PX = 3  # of the box round a leaf, beyond the end of its stalk
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def _box(
     v = np.concatenate([-halves[0], halves[1]]) + bend * u * u
     x = stem_xy[0] + length * (u * direction[0] - v * direction[1])
     y = stem_xy[1] + length * (u * direction[1] + v * direction[0])
-    left, top = (max(0, int(values.min()) - MARGIN_PX) for values in (x, y))
-    right, bottom = (min(side, int(values.max()) + MARGIN_PX + 1) for values in (x, y))
+    margin = MARGIN_PX + math.ceil(length * float(halves[:, 0].max()))
+    left, top = (max(0, int(values.min()) - margin) for values in (x, y))
+    right, bottom = (min(side, int(values.max()) + margin + 1) for values in (x, y))
     return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None

@@ -17,7 +17,7 @@ from .picture import PlantPicture, render_plant, sample_tissue
 from .plant import LEAF_EVERY, sample_plant
 from .species import SPECIES
 
-VERSION = 1  # of the drawing code: raise it when pictures of the same seed change
+VERSION = 2  # of the drawing code: raise it when pictures of the same seed change
 NUM_PLANTS = 120
 NUM_STAGES = 2  # photographs of each plant
 SIDE = 256  # pixels
@@ -112,7 +112,7 @@ def _palette() -> np.ndarray:
     """(256, 3) uint8: black, then bright colours of which neighbours differ."""
     hue = (np.arange(256) * 0.618034) % 1.0
     channels = np.abs((6 * hue[:, None] + np.array([0, 4, 2])) % 6 - 3) - 1
-    colors = (255 * np.clip(channels, 0.15, 1)).astype(np.uint8)
+    colors = (38 + 217 * np.clip(channels, 0, 1)).astype(np.uint8)
     colors[0] = 0
     return colors
 

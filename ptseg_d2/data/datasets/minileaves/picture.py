@@ -58,7 +58,7 @@ def render_plant(
     """
     stem = (side * float(rng.uniform(0.44, 0.56)), side * float(rng.uniform(0.44, 0.56)))
     placed = [(leaf, blade) for leaf in grow(plant, time) if (blade := place(leaf, stem, side)) is not None]
-    seen, leaf_ids = _keep_visible(placed, side)
+    seen, leaf_ids = keep_visible(placed, side)
     light = _sample_light(rng, species, side)
     canvas = paint_ground(rng, species, side)
     _shade_ground(canvas, leaf_ids > 0, light)
@@ -83,7 +83,7 @@ def sample_tissue(rng: np.random.Generator, species: Species) -> Tissue:
     )
 
 
-def _keep_visible(placed: Sequence[tuple[Leaf, Blade]], side: int) -> tuple[list[tuple[Leaf, Blade]], np.ndarray]:
+def keep_visible(placed: Sequence[tuple[Leaf, Blade]], side: int) -> tuple[list[tuple[Leaf, Blade]], np.ndarray]:
     """The leaves of which enough is seen, and their labels."""
     least = max(1, round(MIN_LEAF_PIXELS * side * side / 256**2))
     seen = list(placed)

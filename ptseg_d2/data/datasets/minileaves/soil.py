@@ -14,6 +14,7 @@ from .species import Palette, Species
 MOSS: Palette = ((70, 84, 40), (88, 96, 52), (58, 74, 44))
 STONE: Palette = ((150, 142, 130), (196, 190, 180), (110, 98, 86), (168, 150, 120))
 FIBRE: Palette = ((128, 104, 76), (150, 132, 104), (92, 74, 56))
+ROUNDNESS = 9  # exponent of the superellipse that a square pot is
 SHIFT = 3  # fractional bits of OpenCV's coordinates
 
 
@@ -102,13 +103,13 @@ def _pot(rng: np.random.Generator, species: Species, picture: np.ndarray) -> Non
     """Everything outside a round or square pot, and its rim with the shadow it casts on the soil."""
     side = len(picture)
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
-    x, y = columns - side * rng.uniform(0.42, 0.58), rows - side * rng.uniform(0.42, 0.58)
+    x, y = columns - np.float32(side * rng.uniform(0.42, 0.58)), rows - np.float32(side * rng.uniform(0.42, 0.58))
     if rng.random() < 0.5:
         beyond = np.hypot(x, y)
     else:
         turn = float(rng.normal(0, 0.08))
         x, y = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
-        beyond = np.maximum(np.maximum(np.abs(x), np.abs(y)), 0.76 * np.hypot(x, y))  # rounded corners
+        beyond = (np.abs(x) ** ROUNDNESS + np.abs(y) ** ROUNDNESS) ** np.float32(1 / ROUNDNESS)
     beyond -= side * float(rng.uniform(0.40, 0.56))
     rim = side * float(rng.uniform(0.012, 0.04))
     around = pick(rng, species.around, 8)
