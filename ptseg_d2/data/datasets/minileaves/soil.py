@@ -25,11 +25,11 @@ def pick(rng: np.random.Generator, palette: Palette, amount: float) -> np.ndarra
 
 
 def paint_ground(rng: np.random.Generator, species: Species, side: int) -> np.ndarray:
-    """A square picture without plant: (side, side, 3) float32 RGB about 0..255."""
+    """A square picture without plant, in even light: (side, side, 3) float32 RGB about 0..255."""
     ground = _soil(rng, species, side)
     if rng.random() < species.pot:
         _pot(rng, species, ground)
-    return ground * _illumination(rng, side)[..., None]
+    return ground
 
 
 def _soil(rng: np.random.Generator, species: Species, side: int) -> np.ndarray:
@@ -124,13 +124,6 @@ def _pot(rng: np.random.Generator, species: Species, picture: np.ndarray) -> Non
 
 def _blend(picture: np.ndarray, over: np.ndarray, cover: np.ndarray) -> None:
     picture += cover[..., None] * (over - picture)
-
-
-def _illumination(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Uneven light, about 1: (side, side) float32."""
-    angle, strength = float(rng.uniform(0, 2 * math.pi)), float(rng.uniform(0, 0.25))
-    axis = np.linspace(-1, 1, side, dtype=np.float32)
-    return np.asarray(1 + strength * (math.cos(angle) * axis[None, :] + math.sin(angle) * axis[:, None]), np.float32)
 
 
 def _stretched(rng: np.random.Generator, side: int, factor: int) -> np.ndarray:
