@@ -103,8 +103,8 @@ def draw_plant(subset: str, number: int, plan: Plan) -> Iterator[PlantPicture]:
 
 def write_label(path: Path, leaf_ids: np.ndarray) -> None:
     """Writes leaf numbers, (H, W) uint8, as a palette PNG like those of the challenge."""
-    label = Image.fromarray(leaf_ids, mode="P")
-    label.putpalette(PALETTE.tobytes())
+    label = Image.fromarray(leaf_ids)
+    label.putpalette(PALETTE.tobytes())  # makes it mode "P"
     label.save(path)
 
 
