@@ -26,6 +26,9 @@ STAGES = (
     "instance_adapted",
     "instance_selftrain",
     "instance_mix",
+    "panoptic_source",
+    "panoptic_adapted",
+    "panoptic_selftrain",
     "detector_source",
     "detector_zoo",
 )
