@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CATEGORIES, CLASS_NAMES
+from ptseg_d2.data.categories import CITYSCAPES
 from ptseg_d2.data.coco_classes import class_map_rows
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.engine.detector import Detector
@@ -63,7 +63,7 @@ ZOO = [
     DetectorSpec(MASK_RCNN, str(CONFIGS / "mask_rcnn_R_50_FPN_3x.yaml")),
     DetectorSpec(POINT_REND, str(CONFIGS / "pointrend_R_50_FPN_3x.yaml")),
 ]
-COCO, CITYSCAPES = "coco_2017_val", "cityscapes_labeled_val"
+COCO_VAL, STREETS_VAL = "coco_2017_val", "cityscapes_labeled_val"
 RIDERS = ", riders by rule"
 DRAWN_SCORE = 0.5  # less sure detections are not drawn
 USER_ERRORS = (DataError, OSError, RecipeError, ValueError)
@@ -76,10 +76,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--detector", nargs="+", action="append", metavar="WORD", help="NAME CONFIG [WEIGHTS]; may be repeated"
     )
-    parser.add_argument("--coco", metavar="NAME", help=f"registered data set with COCO annotations, such as {COCO}")
+    parser.add_argument("--coco", metavar="NAME", help=f"registered data set with COCO annotations, such as {COCO_VAL}")
     parser.add_argument("--coco-json", metavar="FILE", help="COCO-format instances.json of a folder of your own")
     parser.add_argument("--coco-images", metavar="FOLDER", help="to which its file names are relative")
-    parser.add_argument("--cityscapes", nargs="+", metavar="NAME", help=f"labelled data sets, such as {CITYSCAPES}")
+    parser.add_argument("--cityscapes", nargs="+", metavar="NAME", help=f"labelled data sets, such as {STREETS_VAL}")
     parser.add_argument("--riders", action="store_true", help="score too with persons on two wheels as riders")
     parser.add_argument("--num-pictures", type=int, default=4, metavar="N", help="images drawn per data set (4)")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="overrides of all configs: KEY VALUE ...")
@@ -116,7 +116,7 @@ def datasets_of(args: argparse.Namespace) -> tuple[list[str], list[str]]:
         coco.append(register_coco_folder(args.coco_json, args.coco_images))
     cityscapes = list(args.cityscapes or [])
     if not coco and not cityscapes:
-        return [COCO], [CITYSCAPES]
+        return [COCO_VAL], [STREETS_VAL]
     unknown = [name for name in (*coco, *cityscapes) if name not in DatasetCatalog.list()]
     if unknown:
         known = ", ".join(name for name in DatasetCatalog.list() if "labeled_val" in name)
@@ -201,10 +201,10 @@ class Sheets:
 def drawn(image: Image, objects: Detections, scores: bool = True) -> Image:
     """Objects over their image, in the colours of Cityscapes."""
     texts = [
-        f"{CLASS_NAMES[c]} {100 * s:.0f}%" if scores else CLASS_NAMES[c]
+        f"{CITYSCAPES.names[c]} {100 * s:.0f}%" if scores else CITYSCAPES.names[c]
         for c, s in zip(objects.classes.tolist(), objects.scores.tolist())
     ]
-    colors = [CATEGORIES[c].color for c in objects.classes.tolist()]
+    colors = [CITYSCAPES.colors[c] for c in objects.classes.tolist()]
     return draw_objects(image, objects.masks.numpy(), objects.boxes.numpy(), texts, colors)
 
 

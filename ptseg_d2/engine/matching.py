@@ -52,7 +52,7 @@ def check_weights(
     Raises:
         ValueError: it is of another architecture; counts and names what is missing, left over and of another shape.
     """
-    names = set(model.state_dict())
+    names = set(getattr(model, "module", model).state_dict())
     missing, left_over = set(incompatible.missing_keys), set(incompatible.unexpected_keys)
     shapes = {
         name: f"{theirs} in the file, {ours} in the model" for name, theirs, ours in incompatible.incorrect_shapes
@@ -86,8 +86,9 @@ def _own(model: nn.Module, missing: set[str], left_over: set[str]) -> tuple[set[
     if isinstance(network, MomentumTeacher):  # the teacher's names repeat the student's
         missing = {name for name in missing if "student." in name}
         left_over = {name for name in left_over if "teacher." not in name}
-    missing = {name for name in missing if not name.endswith((*_CONFIGURED, "num_batches_tracked"))}
-    return missing, {name for name in left_over if not name.endswith(_CONFIGURED)}
+    # Counters and the like may have come since the checkpoint was written.
+    trained = {name for name, _ in network.named_parameters()}
+    return missing & trained, {name for name in left_over if not name.endswith(_CONFIGURED)}
 
 
 def _unlike_stages(missing: set[str], left_over: set[str], found: set[str]) -> tuple[set[str], set[str]]:

@@ -94,7 +94,8 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
 def check_classes(cfg: CfgNode) -> None:
     """Raise a ValueError when the network does not tell apart what the data sets have."""
     classes = classes_of(cfg)
-    if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES != classes.num_classes and not cfg.RECIPE.STAGE.startswith("instance"):
+    has_no_classifier = cfg.RECIPE.STAGE.startswith(("instance", "detector"))
+    if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES != classes.num_classes and not has_no_classifier:
         raise ValueError(
             f"stage {cfg.RECIPE.STAGE}: MODEL.SEM_SEG_HEAD.NUM_CLASSES = {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, but the "
             f"data sets have {classes.num_classes} classes: {', '.join(classes.names)}"

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS
+from ptseg_d2.data.categories import CITYSCAPES
+from ptseg_d2.data.datasets import classes_of_dataset
 from ptseg_d2.data.image_files import DataError, read_image
 from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.detector import Detector
@@ -137,7 +138,10 @@ def evaluate_on_cityscapes(
     dicts = load_dataset((dataset_name,), "--cityscapes")
     if "label_format" not in dicts[0]:
         raise ValueError(f"--cityscapes {dataset_name} has no labels; use its labelled twin")
-    totals = {name: InstanceAP(CLASS_NAMES, THING_IDS) for name in rules}
+    names = classes_of_dataset(dataset_name).names
+    if names != CITYSCAPES.names:
+        raise ValueError(f"--cityscapes {dataset_name} has other classes than Cityscapes: {', '.join(names)}")
+    totals = {name: InstanceAP(CITYSCAPES.names, CITYSCAPES.thing_ids) for name in rules}
     truths = GroundTruthCache()
     progress = _Progress()
     for position, item, image in progress.images(dicts, dataset_name):

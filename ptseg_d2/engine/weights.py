@@ -9,7 +9,7 @@ from urllib.parse import urlparse
 
 from ptseg_d2.engine.matching import check_weights
 from ptseg_d2.engine.records import check_same_settings, read_done
-from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
+from ptseg_d2.modeling.momentum_teacher import MomentumTeacher, spread_single_network_
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.checkpoint.catalog import ModelCatalog, ModelCatalogHandler
@@ -138,6 +138,8 @@ class _Checkpointer(DetectionCheckpointer):
             check_weights(student, incompatible, self.file_name, foreign=True)
             self.model.refresh_teacher_()
         else:
+            if isinstance(self.model, MomentumTeacher):  # here, so that shapes are compared
+                spread_single_network_(checkpoint["model"], "")
             incompatible = super()._load_model(checkpoint)
             check_weights(self.model, incompatible, self.file_name, foreign=foreign, backbone_only=self.backbone_only)
         return incompatible

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CATEGORIES
+from ptseg_d2.data.categories import CITYSCAPES
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.targets import read_labels
 
@@ -39,7 +39,7 @@ def coco_instances(dataset_dicts: Sequence[Mapping[str, Any]], image_root: Path)
     Returns:
         the content, whose category ids are Cityscapes' label ids, and what is wrong with files that were left out.
     """
-    things = [c for c in CATEGORIES if c.is_thing]
+    things = [c for c in CITYSCAPES.categories if c.is_thing]
     content: dict[str, Any] = {
         "info": {"description": "instances in COCO's format, made by tools/export_coco_instances.py"},
         "categories": [{"id": c.label_id, "name": c.name, "supercategory": "object"} for c in things],

@@ -49,9 +49,24 @@ class LabelledRCNN(GeneralizedRCNN):
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Training: losses on a batch of our source images. Else as `GeneralizedRCNN`."""
-        if self.training:
-            batched_inputs = [self._with_instances(item) for item in batched_inputs]
-        return super().forward(batched_inputs)
+        if not self.training:
+            return super().forward(batched_inputs)
+        batched_inputs = [self._with_instances(item) for item in batched_inputs]
+        if any(len(item["instances"]) for item in batched_inputs) or not self.roi_heads.mask_on:
+            return super().forward(batched_inputs)
+        return self._losses_without_objects(batched_inputs)
+
+    def _losses_without_objects(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """As the training `forward`, with a mask loss of 0: PointRend's mask head fails on a batch without objects."""
+        self.roi_heads.mask_on = False
+        try:
+            losses: dict[str, Tensor] = super().forward(batched_inputs)
+        finally:
+            self.roi_heads.mask_on = True
+        zero = torch.stack([parameter.sum() for parameter in self.roi_heads.mask_head.parameters()]).sum() * 0
+        if getattr(self.roi_heads.mask_head, "mask_point_on", False):
+            losses["loss_mask_point"] = zero
+        return {**losses, "loss_mask": zero}
 
     def _with_instances(self, item: dict[str, Any]) -> dict[str, Any]:
         image = item["image"].flip(0) if self.flip_channels else item["image"]
