@@ -1,7 +1,8 @@
-"""The data sets under their registered names: real ones, and the same with ``miniscapes_`` in front.
+"""The data sets under their registered names: real ones, and the drawn ones of the same layouts with a prefix.
 
-Real data lie in $DETECTRON2_DATASETS, the drawn ones in its sub-folder ``miniscapes``, in the same layouts.
-Nothing is read, and no miniscapes drawn, before a data set is first asked for by name.
+Real data lie in $DETECTRON2_DATASETS. Drawn streets have ``miniscapes_`` in front of the name and lie in its sub-folder
+``miniscapes``; drawn plants have ``minileaves_`` and lie in ``minileaves``. Nothing is read, and nothing drawn, before
+a data set is first asked for by name.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from functools import partial
 from typing import Any
 
 from ptseg_d2.data.categories import CATEGORIES, VOID
-from ptseg_d2.data.datasets import cityscapes, gta5, miniscapes, mixed, synthia
-from ptseg_d2.data.datasets.paths import MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
+from ptseg_d2.data.datasets import cityscapes, cvppp, gta5, minileaves, miniscapes, mixed, synthia
+from ptseg_d2.data.datasets.paths import MINILEAVES_FIX, MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 EVALUATOR_TYPE = "ptseg_panoptic"
 MINISCAPES = "miniscapes"
+MINILEAVES = "minileaves"
 
 # name -> (folder below the root, function of (root, fix))
 LOADERS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]]]] = {
@@ -27,6 +29,13 @@ LOADERS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]]]] = {
     "cityscapes_unlabeled_train": ("cityscapes", partial(cityscapes.load_unlabeled, split="train")),
     "cityscapes_labeled_train": ("cityscapes", partial(cityscapes.load_labeled, split="train")),
     "cityscapes_labeled_val": ("cityscapes", partial(cityscapes.load_labeled, split="val")),
+}
+# name -> function of (root, fix)
+LEAF_LOADERS: dict[str, Callable[..., list[dict[str, Any]]]] = {
+    "cvppp_labeled_train": partial(cvppp.load_labeled, part="train"),
+    "cvppp_labeled_val": partial(cvppp.load_labeled, part="val"),
+    "cvppp_labeled_test": partial(cvppp.load_labeled, part="test"),
+    "cvppp_unlabeled": cvppp.load_unlabeled,
 }
 
 
@@ -55,6 +64,18 @@ def load_miniscapes(name: str) -> list[dict[str, Any]]:
     return load(root, MINISCAPES_FIX)
 
 
+def load_leaves(name: str) -> list[dict[str, Any]]:
+    """Entries of a data set of real plants, a key of `LEAF_LOADERS`; as `load_real` otherwise."""
+    return LEAF_LOADERS[name](datasets_root(), REAL_DATA_FIX)
+
+
+def load_minileaves(name: str) -> list[dict[str, Any]]:
+    """Entries of a data set of drawn plants, which are drawn first if they do not exist; as `load_leaves` otherwise."""
+    root = datasets_root() / MINILEAVES
+    minileaves.ensure(root)
+    return LEAF_LOADERS[name](root, MINILEAVES_FIX)
+
+
 def panoptic_metadata() -> dict[str, Any]:
     """Metadata shared by all data sets, in the form of Detectron2's Cityscapes panoptic ones.
 
@@ -81,6 +102,9 @@ def register_all() -> None:
     for name in LOADERS:
         _register(name, partial(load_real, name))
         _register(f"{MINISCAPES}_{name}", partial(load_miniscapes, name))
+    for name in LEAF_LOADERS:
+        _register(name, partial(load_leaves, name))
+        _register(f"{MINILEAVES}_{name}", partial(load_minileaves, name))
     for prefix in ("", f"{MINISCAPES}_"):
         whole = f"{prefix}gta5_labeled_train"
         _register(f"{prefix}gta5_trucktrain_labeled_train", partial(mixed.load_with_truck_and_train, whole))
