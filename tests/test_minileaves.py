@@ -139,6 +139,17 @@ def test_neighbouring_leaves_are_of_similar_colour(pictures: dict[str, list[Plan
         assert np.std(means) < 30, "colour alone does not tell leaves apart"
 
 
+def test_a_plant_keeps_its_pot(pictures: dict[str, list[PlantPicture]]) -> None:
+    young, old, other = pictures["A1"][0], pictures["A1"][1], pictures["A1"][2]
+
+    def alike(first: PlantPicture, second: PlantPicture) -> float:
+        free = (first.leaf_ids == 0) & (second.leaf_ids == 0)
+        fine = [p.image.mean(axis=2) - cv2.blur(p.image.mean(axis=2), (15, 15)) for p in (first, second)]
+        return float(np.corrcoef(fine[0][free], fine[1][free])[0, 1])
+
+    assert alike(young, old) > 0.5 > 5 * abs(alike(young, other))
+
+
 def test_shares_of_the_kinds() -> None:
     assert plants_by_subset(120) == {"A1": 48, "A2": 24, "A3": 24, "A4": 24}
     assert plants_by_subset(5) == {"A1": 2, "A2": 1, "A3": 1, "A4": 1}

@@ -13,11 +13,11 @@ from ptseg_d2.data.datasets.drawing.files import write_png
 import numpy as np
 from PIL import Image
 
-from .picture import PlantPicture, render_plant, sample_tissue
-from .plant import LEAF_EVERY, sample_plant
+from .picture import PlantPicture, pot_plant, render_plant
+from .plant import LEAF_EVERY
 from .species import SPECIES
 
-VERSION = 2  # of the drawing code: raise it when pictures of the same seed change
+VERSION = 3  # of the drawing code: raise it when pictures of the same seed change
 NUM_PLANTS = 120
 NUM_STAGES = 2  # photographs of each plant
 SIDE = 256  # pixels
@@ -93,18 +93,18 @@ def draw_plant(subset: str, number: int, plan: Plan) -> Iterator[PlantPicture]:
     species, _ = SPECIES[subset]
     key = [plan.seed, list(SPECIES).index(subset), number]
     rng = np.random.default_rng(key)
-    plant, tissue = sample_plant(rng, species), sample_tissue(rng, species)
-    grown = LEAF_EVERY * len(plant) + float(rng.uniform(1, 4))
+    plant = pot_plant(rng, species, plan.side)
+    grown = LEAF_EVERY * len(plant.leaves) + float(rng.uniform(1, 4))
     first = float(rng.uniform(0.5, 0.75))
     for stage in range(plan.num_stages):
         share = 1.0 if plan.num_stages == 1 else first + (1 - first) * stage / (plan.num_stages - 1)
-        yield render_plant(plant, tissue, species, share * grown, np.random.default_rng([*key, stage]), plan.side)
+        yield render_plant(plant, share * grown, np.random.default_rng([*key, stage]))
 
 
 def write_label(path: Path, leaf_ids: np.ndarray) -> None:
     """Writes leaf numbers, (H, W) uint8, as a palette PNG like those of the challenge."""
-    label = Image.fromarray(leaf_ids, mode="P")
-    label.putpalette(PALETTE.tobytes())
+    label = Image.fromarray(leaf_ids)
+    label.putpalette(PALETTE.tobytes())  # makes it mode "P"
     label.save(path)
 
 

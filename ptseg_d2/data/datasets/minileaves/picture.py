@@ -12,12 +12,31 @@ import cv2
 import numpy as np
 
 from .blade import Blade, place
-from .plant import Habit, Leaf, grow
+from .plant import Habit, Leaf, grow, sample_plant
 from .soil import paint_ground, pick
 from .species import Species
 from .tissue import Tissue, paint_leaf
 
 MIN_LEAF_PIXELS = 14  # at 256 x 256; a leaf of which less is seen is not drawn at all
+
+
+@dataclass(frozen=True)
+class PottedPlant:
+    """A plant and where it stands, which stay the same on all its photographs.
+
+    Attributes:
+        species: decides on the camera as well.
+        leaves: habits of all leaves it will have.
+        tissue: their colours.
+        ground: (side, side, 3) float32 RGB about 0..255, the pot without plant in even light.
+        stem: its pixel (x, y).
+    """
+
+    species: Species
+    leaves: list[Habit]
+    tissue: Tissue
+    ground: np.ndarray
+    stem: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -43,37 +62,10 @@ class Light:
     reach_px: float
 
 
-def render_plant(
-    plant: Sequence[Habit], tissue: Tissue, species: Species, time: float, rng: np.random.Generator, side: int = 256
-) -> PlantPicture:
-    """Photograph of a plant at a time of its life.
-
-    Args:
-        plant: its leaves.
-        tissue: colours of its leaves.
-        species: decides on ground and camera.
-        time: as in `grow`.
-        rng: decides on ground, light and camera.
-        side: of the picture in pixels, at least 32.
-    """
-    stem = (side * float(rng.uniform(0.44, 0.56)), side * float(rng.uniform(0.44, 0.56)))
-    placed = [(leaf, blade) for leaf in grow(plant, time) if (blade := place(leaf, stem, side)) is not None]
-    seen, leaf_ids = keep_visible(placed, side)
-    light = _sample_light(rng, species, side)
-    canvas = paint_ground(rng, species, side)
-    _shade_ground(canvas, leaf_ids > 0, light)
-    for number, (leaf, blade) in enumerate(seen):
-        cast_shadow(canvas, blade, light)
-        color = paint_leaf(leaf, blade, tissue, light.toward, rng)
-        color *= np.float32(0.82 + 0.18 * (number + 1) / len(seen))  # less light arrives below
-        box = canvas[blade.rows, blade.columns]
-        box += blade.cover[..., None] * (color - box)
-    return PlantPicture(photograph(canvas, species, rng), leaf_ids)
-
-
-def sample_tissue(rng: np.random.Generator, species: Species) -> Tissue:
-    """Colours of the leaves of a plant."""
-    return Tissue(
+def pot_plant(rng: np.random.Generator, species: Species, side: int = 256) -> PottedPlant:
+    """A random plant of a kind on a random ground; side of the picture in pixels, at least 32."""
+    leaves = sample_plant(rng, species)
+    tissue = Tissue(
         grown=pick(rng, species.tissue, 7),
         young=pick(rng, species.young, 6),
         spread=species.spread,
@@ -81,6 +73,33 @@ def sample_tissue(rng: np.random.Generator, species: Species) -> Tissue:
         fold=float(rng.uniform(0.04, 0.22)),
         gloss=float(rng.uniform(0.0, 0.10)),
     )
+    stem = (side * float(rng.uniform(0.44, 0.56)), side * float(rng.uniform(0.44, 0.56)))
+    return PottedPlant(species, leaves, tissue, paint_ground(rng, species, side), stem)
+
+
+def render_plant(plant: PottedPlant, time: float, rng: np.random.Generator) -> PlantPicture:
+    """Photograph of a plant at a time of its life.
+
+    Args:
+        plant: on its ground.
+        time: as in `grow`.
+        rng: decides on light and camera.
+    """
+    side = len(plant.ground)
+    placed = [
+        (leaf, blade) for leaf in grow(plant.leaves, time) if (blade := place(leaf, plant.stem, side)) is not None
+    ]
+    seen, leaf_ids = keep_visible(placed, side)
+    light = _sample_light(rng, plant.species, side)
+    canvas = plant.ground * _illumination(rng, side)[..., None]
+    _shade_ground(canvas, leaf_ids > 0, light)
+    for number, (leaf, blade) in enumerate(seen):
+        cast_shadow(canvas, blade, light)
+        color = paint_leaf(leaf, blade, plant.tissue, light.toward, rng)
+        color *= np.float32(0.82 + 0.18 * (number + 1) / len(seen))  # less light arrives below
+        box = canvas[blade.rows, blade.columns]
+        box += blade.cover[..., None] * (color - box)
+    return PlantPicture(photograph(canvas, plant.species, rng), leaf_ids)
 
 
 def keep_visible(placed: Sequence[tuple[Leaf, Blade]], side: int) -> tuple[list[tuple[Leaf, Blade]], np.ndarray]:
@@ -126,3 +145,10 @@ def _shade_ground(canvas: np.ndarray, plant: np.ndarray, light: Light) -> None:
     """The plant as a whole keeps light from the ground around it."""
     around = cv2.GaussianBlur(plant.astype(np.float32), (0, 0), len(canvas) / 22)
     canvas *= 1 - np.float32(0.5 * light.shadow) * around[..., None]
+
+
+def _illumination(rng: np.random.Generator, side: int) -> np.ndarray:
+    """Uneven light, about 1: (side, side) float32."""
+    angle, strength = float(rng.uniform(0, 2 * math.pi)), float(rng.uniform(0, 0.25))
+    axis = np.linspace(-1, 1, side, dtype=np.float32)
+    return np.asarray(1 + strength * (math.cos(angle) * axis[None, :] + math.sin(angle) * axis[:, None]), np.float32)

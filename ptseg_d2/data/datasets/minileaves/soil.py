@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ptseg_d2.data.datasets.drawing.noise import CLOUDS, GRAIN, WORN, crop_noise
+from ptseg_d2.data.datasets.drawing.noise import CLOUDS, GRAIN, WORN, crop_noise, magnified_noise
 
 import cv2
 import numpy as np
@@ -25,11 +25,11 @@ def pick(rng: np.random.Generator, palette: Palette, amount: float) -> np.ndarra
 
 
 def paint_ground(rng: np.random.Generator, species: Species, side: int) -> np.ndarray:
-    """A square picture without plant: (side, side, 3) float32 RGB about 0..255."""
+    """A square picture without plant, in even light: (side, side, 3) float32 RGB about 0..255."""
     ground = _soil(rng, species, side)
     if rng.random() < species.pot:
         _pot(rng, species, ground)
-    return ground * _illumination(rng, side)[..., None]
+    return ground
 
 
 def _soil(rng: np.random.Generator, species: Species, side: int) -> np.ndarray:
@@ -38,7 +38,7 @@ def _soil(rng: np.random.Generator, species: Species, side: int) -> np.ndarray:
     texture = (
         rough * crop_noise(rng, GRAIN, side, side)
         + 0.8 * rough * crop_noise(rng, WORN, side, side)
-        + 0.12 * _stretched(rng, side, 3)
+        + 0.12 * magnified_noise(rng, CLOUDS, side, side, 3)
     )
     picture = np.ascontiguousarray(base * np.exp(texture)[..., None])
     _crumbs(rng, picture, base, int(rng.uniform(60, 260)))
@@ -53,7 +53,7 @@ def _soil(rng: np.random.Generator, species: Species, side: int) -> np.ndarray:
 def _moss(rng: np.random.Generator, picture: np.ndarray) -> None:
     """Green patches with a rough surface."""
     side = len(picture)
-    depth = _stretched(rng, side, 2) + 0.25 * crop_noise(rng, GRAIN, side, side)
+    depth = magnified_noise(rng, CLOUDS, side, side, 2) + 0.25 * crop_noise(rng, GRAIN, side, side)
     cover = np.clip(3 * (depth - float(rng.uniform(0.3, 1.6))), 0, float(rng.uniform(0.5, 0.95)))
     grain = 1 + 0.22 * crop_noise(rng, GRAIN, side, side)
     moss = pick(rng, MOSS, 8) * np.clip(grain, 0.3, 2)[..., None]
@@ -113,7 +113,12 @@ def _pot(rng: np.random.Generator, species: Species, picture: np.ndarray) -> Non
     beyond -= side * float(rng.uniform(0.40, 0.56))
     rim = side * float(rng.uniform(0.012, 0.04))
     around = pick(rng, species.around, 8)
-    floor = around * (1 + 0.05 * _stretched(rng, side, 2) + 0.04 * crop_noise(rng, GRAIN, side, side))[..., None]
+    floor = (
+        around
+        * (1 + 0.05 * magnified_noise(rng, CLOUDS, side, side, 2) + 0.04 * crop_noise(rng, GRAIN, side, side))[
+            ..., None
+        ]
+    )
     wall = pick(rng, species.around, 12) * float(rng.uniform(0.6, 1.5))
     glint = 1 + 0.5 * np.exp(-(((beyond - 0.4 * rim) / (0.3 * rim)) ** 2)) * np.tanh((x - y) / side * 3)
     picture *= 1 - 0.5 * np.exp(-np.clip(-beyond, 0, None) / (2 * rim))[..., None]
@@ -124,16 +129,3 @@ def _pot(rng: np.random.Generator, species: Species, picture: np.ndarray) -> Non
 
 def _blend(picture: np.ndarray, over: np.ndarray, cover: np.ndarray) -> None:
     picture += cover[..., None] * (over - picture)
-
-
-def _illumination(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Uneven light, about 1: (side, side) float32."""
-    angle, strength = float(rng.uniform(0, 2 * math.pi)), float(rng.uniform(0, 0.25))
-    axis = np.linspace(-1, 1, side, dtype=np.float32)
-    return np.asarray(1 + strength * (math.cos(angle) * axis[None, :] + math.sin(angle) * axis[:, None]), np.float32)
-
-
-def _stretched(rng: np.random.Generator, side: int, factor: int) -> np.ndarray:
-    """Noise magnified by a factor: (side, side) float32."""
-    small = crop_noise(rng, CLOUDS, side // factor + 2, side // factor + 2)
-    return np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ptseg_d2.data.datasets.drawing.noise import CLOUDS, GRAIN, crop_noise
+from ptseg_d2.data.datasets.drawing.noise import CLOUDS, GRAIN, crop_noise, magnified_noise
 
-import cv2
 import numpy as np
 
 from .blade import Blade
@@ -51,9 +50,9 @@ def paint_leaf(
     """
     brightness = _relief(leaf, blade, tissue, light) + _veins(leaf, blade, tissue)
     height, width = blade.cover.shape
-    mottle = _stretched(rng, height, width, 4)
+    mottle = magnified_noise(rng, CLOUDS, height, width, 4)
     brightness *= 1 + 0.05 * mottle + HAIR * crop_noise(rng, GRAIN, height, width)
-    sheen = np.clip(_stretched(rng, height, width, 3) - 0.9, 0, 1.5) * np.float32(tissue.gloss)
+    sheen = np.clip(magnified_noise(rng, CLOUDS, height, width, 3) - 0.9, 0, 1.5) * np.float32(tissue.gloss)
     color = _base_color(leaf, blade, tissue)
     return color * brightness[..., None] + 255 * sheen[..., None] * np.array([0.8, 0.9, 0.75], np.float32)
 
@@ -96,9 +95,3 @@ def _veins(leaf: Leaf, blade: Blade, tissue: Tissue) -> np.ndarray:
     phase = 9 * (along - 0.75 * np.abs(blade.across) * leaf.habit.width)
     side = np.exp(-(((phase - np.floor(phase)) - 0.5) ** 2) / 0.018) * np.clip(1 - np.abs(blade.across), 0, 1)
     return np.asarray(tissue.veins * (1.3 * midrib + visible * (0.8 * side - 0.25)), np.float32)
-
-
-def _stretched(rng: np.random.Generator, height: int, width: int, factor: int) -> np.ndarray:
-    """Noise magnified by a factor: (height, width) float32."""
-    small = crop_noise(rng, CLOUDS, height // factor + 2, width // factor + 2)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
