@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ptseg_d2.data.categories import THING_IDS
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.inference.predictor import PanopticOptions, embedding_instances, find_instances, keep_sure
 from ptseg_d2.losses.embedding import EmbeddingLoss
@@ -229,7 +229,7 @@ class PanopticUNet(DenseNetwork):
 def panoptic_options(cfg: CfgNode) -> PanopticOptions:
     """The things of the data sets, and sizes from INSTANCE."""
     return PanopticOptions(
-        thing_ids=(1,) if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == 2 else THING_IDS,
+        thing_ids=classes_of(cfg).thing_ids,
         min_thing_share=cfg.INSTANCE.MIN_AREA,
         min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
         opening=cfg.INSTANCE.OPENING,
