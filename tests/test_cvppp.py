@@ -14,7 +14,7 @@ from ptseg_d2.data.targets import DataError, read_image, read_labels
 
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 PARTS = ("train", "val", "test")
@@ -95,6 +95,12 @@ def test_a_colour_picture_in_place_of_a_label_is_refused(tmp_path: Path) -> None
 )
 def test_a_plant_is_the_number_in_the_name(name: str, plant: str) -> None:
     assert plant_of(Path("/data/cvppp") / name) == plant
+
+
+@pytest.mark.parametrize("name", ["cvppp_labeled_train", "minileaves_cvppp_labeled_test", "cvppp_unlabeled"])
+def test_classes(name: str) -> None:
+    metadata = MetadataCatalog.get(name)
+    assert list(metadata.stuff_classes) == ["background", "leaf"] and metadata.class_table.thing_ids == (1,)
 
 
 def test_listing_by_part(root: Path, caplog: pytest.LogCaptureFixture) -> None:

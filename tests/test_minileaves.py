@@ -12,7 +12,7 @@ from ptseg_d2.data.datasets import minileaves
 from ptseg_d2.data.datasets.minileaves import PlantPicture, creation
 from ptseg_d2.data.datasets.minileaves.blade import place
 from ptseg_d2.data.datasets.minileaves.creation import Plan, draw_plant, plants_by_subset
-from ptseg_d2.data.datasets.minileaves.picture import MIN_LEAF_PIXELS, Light, cast_shadow, keep_visible
+from ptseg_d2.data.datasets.minileaves.picture import MIN_BLADE_PIXELS, Light, cast_shadow, keep_visible
 from ptseg_d2.data.datasets.minileaves.plant import Habit, Leaf, grow, sample_plant
 from ptseg_d2.data.datasets.minileaves.species import SPECIES
 
@@ -76,6 +76,16 @@ def test_hidden_leaves_are_left_out_and_the_rest_is_numbered_from_below() -> Non
     assert (leaf_ids[128, 64], leaf_ids[128, 192], leaf_ids[64, 128]) == (1, 2, 0)
 
 
+def test_a_leaf_whose_stalk_alone_is_seen_is_left_out() -> None:
+    below = replace(straight_leaf(length=0.3), petiole=0.5)
+    above = straight_leaf(math.pi, length=0.3)
+    for stem_of_above, expected in (((166.0, 128.0), 1), ((250.0, 128.0), 2)):  # on its blade, and beside it
+        blades = place(below, (90.0, 128.0), 256), place(above, stem_of_above, 256)
+        assert blades[0] is not None and blades[1] is not None
+        seen, _ = keep_visible([(below, blades[0]), (above, blades[1])], 256)
+        assert len(seen) == expected
+
+
 def test_a_shadow_falls_away_from_the_light() -> None:
     canvas = np.ones((64, 64, 3), np.float32)
     blade = place(straight_leaf(length=0.3), (22.0, 32.0), 64)
@@ -112,7 +122,7 @@ def test_labels_are_consecutive_and_leaves_visible(pictures: dict[str, list[Plan
         assert picture.image.shape == (256, 256, 3) and picture.image.dtype == picture.leaf_ids.dtype == np.uint8
         numbers, areas = np.unique(picture.leaf_ids, return_counts=True)
         assert numbers.tolist() == list(range(len(numbers)))
-        assert len(numbers) > 2 and areas.min() >= MIN_LEAF_PIXELS
+        assert len(numbers) > 2 and areas.min() >= MIN_BLADE_PIXELS
         assert 0.01 < (picture.leaf_ids > 0).mean() < 0.6
 
 

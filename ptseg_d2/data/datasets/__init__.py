@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ptseg_d2.data.categories import CITYSCAPES, VOID, ClassTable, single_thing
+from ptseg_d2.data.categories import CITYSCAPES, VOID, ClassTable
 from ptseg_d2.data.datasets import cityscapes, cvppp, gta5, minileaves, miniscapes, mixed, synthia
 from ptseg_d2.data.datasets.paths import MINILEAVES_FIX, MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR
@@ -22,7 +22,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 EVALUATOR_TYPE = "ptseg_panoptic"
 MINISCAPES = "miniscapes"
 MINILEAVES = "minileaves"
-LEAVES = single_thing("leaf")
 
 # name -> (folder below the root, function of (root, fix))
 LOADERS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]]]] = {
@@ -108,8 +107,8 @@ def register_all() -> None:
         register(name, partial(load_real, name), CITYSCAPES)
         register(f"{MINISCAPES}_{name}", partial(load_miniscapes, name), CITYSCAPES)
     for name in LEAF_LOADERS:
-        register(name, partial(load_leaves, name), LEAVES)
-        register(f"{MINILEAVES}_{name}", partial(load_minileaves, name), LEAVES)
+        register(name, partial(load_leaves, name), cvppp.CLASSES)
+        register(f"{MINILEAVES}_{name}", partial(load_minileaves, name), cvppp.CLASSES)
     for prefix in ("", f"{MINISCAPES}_"):
         whole = f"{prefix}gta5_labeled_train"
         name = f"{prefix}gta5_trucktrain_labeled_train"

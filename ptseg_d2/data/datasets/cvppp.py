@@ -14,11 +14,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.categories import single_thing
 from ptseg_d2.data.datasets.paths import missing, require
 from ptseg_d2.data.datasets.plant_split import PARTS, count_by_part, read_or_make_split
 
 logger = logging.getLogger(__name__)
 
+CLASSES = single_thing("leaf")
 SUBSETS = ("A1", "A2", "A3", "A4")
 IMAGE_SUFFIX = "_rgb.png"
 LABEL_SUFFIX = "_label.png"

@@ -17,7 +17,7 @@ from .picture import PlantPicture, pot_plant, render_plant
 from .plant import LEAF_EVERY
 from .species import SPECIES
 
-VERSION = 3  # of the drawing code: raise it when pictures of the same seed change
+VERSION = 4  # of the drawing code: raise it when pictures of the same seed change
 NUM_PLANTS = 120
 NUM_STAGES = 2  # photographs of each plant
 SIDE = 256  # pixels

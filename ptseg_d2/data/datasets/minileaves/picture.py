@@ -17,7 +17,7 @@ from .soil import paint_ground, pick
 from .species import Species
 from .tissue import Tissue, paint_leaf
 
-MIN_LEAF_PIXELS = 14  # at 256 x 256; a leaf of which less is seen is not drawn at all
+MIN_BLADE_PIXELS = 14  # at 256 x 256; a leaf of whose blade less is seen is not drawn at all
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,21 @@ def render_plant(plant: PottedPlant, time: float, rng: np.random.Generator) -> P
 
 
 def keep_visible(placed: Sequence[tuple[Leaf, Blade]], side: int) -> tuple[list[tuple[Leaf, Blade]], np.ndarray]:
-    """The leaves of which enough is seen, and their labels."""
-    least = max(1, round(MIN_LEAF_PIXELS * side * side / 256**2))
+    """The leaves of whose blade enough is seen, and the labels of these leaves with their stalks."""
+    least = max(1, round(MIN_BLADE_PIXELS * side * side / 256**2))
     seen = list(placed)
     while True:
         leaf_ids = np.zeros((side, side), np.uint8)
         for number, (_, blade) in enumerate(seen, start=1):
             leaf_ids[blade.rows, blade.columns][blade.cover > 0.5] = number
-        areas = np.bincount(leaf_ids.ravel(), minlength=len(seen) + 1)[1:]
-        if (areas >= least).all():
+        kept = [
+            (leaf, blade)
+            for number, (leaf, blade) in enumerate(seen, start=1)
+            if ((leaf_ids[blade.rows, blade.columns] == number) & (blade.along > leaf.petiole)).sum() >= least
+        ]
+        if len(kept) == len(seen):
             return seen, leaf_ids
-        seen = [pair for pair, area in zip(seen, areas) if area >= least]
+        seen = kept
 
 
 def _sample_light(rng: np.random.Generator, species: Species, side: int) -> Light:
