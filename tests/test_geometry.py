@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-
 LEVELS = np.array([0, 11, 37, 97, 211], np.uint8)
 
 
