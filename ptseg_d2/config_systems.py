@@ -1,0 +1,47 @@
+"""Configuration keys of the single networks that do everything, with their units or ranges."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+
+
+def add_systems_config(cfg: CfgNode) -> None:
+    """Add the keys of every such system to a config that has ptseg_d2's other keys, in place."""
+    _add_panoptic_unet(cfg)
+
+
+def _add_panoptic_unet(cfg: CfgNode) -> None:
+    """Two-head U-Net (paper 2): decoder, embeddings and their losses are those of MODEL.EMBEDDING."""
+    unet = cfg.MODEL.PANOPTIC_UNET = CfgNode()
+    unet.FREEZE_ENCODER = False  # neither weights nor batch-norm statistics of the backbone change
+    # attention after every decoder level: "none" or "scse" (Roy et al.)
+    unet.ATTENTION = "none"
+    unet.SCSE_REDUCTION = 2  # channels / this in the middle of cSE, >= 1; segmentation_models.pytorch has 16
+    unet.SCSE_COMBINE = "add"  # cSE and sSE become one by "add" (2018, paper 2) or "max" (2019)
+    # a 3x3 convolution of its own before the linear embedding head; False = paper 2
+    unet.EMBEDDING_CONV = True
+    unet.SEMANTIC_WEIGHT = 1.0  # weight of the cross entropy beside the terms of MODEL.EMBEDDING
+    # each thing class has a loss of its own (De Brabandere et al.); False = instances of all classes push each other
+    unet.PER_CLASS = False
+    # pixels without an instance count in the terms that know them (reg, object, unlabelled push); False = paper 2
+    unet.EMBED_STUFF = False
+
+    # each channel of each image gets mean 0 and deviation 1, in place of MODEL.PIXEL_MEAN and PIXEL_STD
+    cfg.MODEL.NORMALIZE_IMAGES = False
+    # radius of plain mean-shift ("mean_shift"), embedding units; 0 = DELTA_VAR, paper 2: DELTA_DIST
+    cfg.INSTANCE.CLUSTER_BANDWIDTH = 0.0
+
+    # (height, width) at which PanopticUNet sees test images; its result comes back at their own size; () = as they are
+    cfg.INPUT.TEST_SIZE = ()
+    # first stretch every source image to CROP_SIZE (paper 2); SOURCE_SCALE is then relative to that
+    cfg.INPUT.SOURCE_FIT = False
+    cfg.INPUT.SOURCE_STRETCH = False  # height and width get a factor of SOURCE_SCALE each, in place of a common one
+    cfg.INPUT.SOURCE_ROTATION = 0.0  # source images are turned by an angle from U(0, x), in degrees, in [0, 360]
+    cfg.INPUT.SOURCE_VERTICAL_FLIP = 0.0  # probability of turning a source image upside down
+    # what is seen beside a source image, always without a label: "grey", or "reflect", the image mirrored at its edge
+    cfg.INPUT.SOURCE_BORDER = "grey"
+
+    # labelled data sets whose loss decides when training stops; () = it runs to SOLVER.MAX_ITER
+    cfg.DATASETS.VALIDATION = ()
+    cfg.SOLVER.VALIDATION_PERIOD = 0  # iterations between two looks at it; 0 = once per epoch of the source
+    cfg.SOLVER.PATIENCE = 20  # looks without a lower loss after which training stops, >= 1
