@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
+from ptseg_d2.data.augmentation import Photometric, Repaint, random_crop_affine, warp_image, warp_labels
 from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.restyle import Restyle
 from ptseg_d2.data.targets import check_size, read_image, read_labels
@@ -35,6 +35,7 @@ class SourceMapper:
         photometric: Photometric,
         flip: float = 0.5,
         thing_ids: Sequence[int] | None = None,
+        repaint: Repaint | None = None,
         restyle: Restyle | None = None,
         focus_share: float = 0.0,
         focus_crops: int = 0,
@@ -47,6 +48,7 @@ class SourceMapper:
             photometric: colour augmentation.
             flip: probability of mirroring an image.
             thing_ids: classes whose instances are kept, the others become unlabelled; None = all.
+            repaint: changes polarity, contrast and colour of some images, before `restyle`; None = off.
             restyle: gives some images the look of the target domain; None = off.
             focus_share: share of the crop that the class an image was drawn for should cover (rare-class sampling).
             focus_crops: the crop of such an image is drawn again at most so often until it does.
@@ -57,16 +59,19 @@ class SourceMapper:
         self.photometric = photometric
         self.flip = flip
         self.thing_ids = thing_ids
+        self.repaint = repaint
         self.restyle = restyle
         self.focus_share = focus_share
         self.focus_crops = focus_crops
         self.cache: MemoryCache[Decoded] = MemoryCache(cache_bytes, lambda arrays: sum(a.nbytes for a in arrays))
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """Read, restyle, crop, flip, jitter."""
+        """Read, repaint, restyle, crop, flip, jitter."""
         image, sem_seg, instance_ids = self.cache.get(dataset_dict["file_name"], lambda: _decode(dataset_dict))
         if self.thing_ids is not None:
             instance_ids = np.where(np.isin(sem_seg, self.thing_ids), instance_ids, 0).astype(np.int16)
+        if self.repaint is not None:
+            image = self.repaint(image)
         if self.restyle is not None:
             image = self.restyle(image)
         affine, cropped = self._random_crop(sem_seg, dataset_dict.get("focus_class"))

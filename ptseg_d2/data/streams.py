@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.augmentation import Photometric
+from ptseg_d2.data.augmentation import Photometric, Repaint
 from ptseg_d2.data.categories import NUM_CLASSES, THING_IDS, class_ids
 from ptseg_d2.data.class_pixels import scan
 from ptseg_d2.data.datasets.paths import class_pixels_folder
@@ -81,6 +81,9 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
         ),
         flip=cfg.INPUT.SOURCE_FLIP,
         thing_ids=class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
+        repaint=Repaint(
+            stretch=cfg.INPUT.SOURCE_STRETCH, invert=cfg.INPUT.SOURCE_INVERT, duotone=cfg.INPUT.SOURCE_DUOTONE
+        ),
         restyle=_restyle(cfg),
         focus_share=cfg.INPUT.RARE_CLASS_MIN_SHARE,
         focus_crops=cfg.INPUT.RARE_CLASS_CROPS,

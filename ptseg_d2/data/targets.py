@@ -63,7 +63,12 @@ def read_labels(dataset_dict: Mapping[str, Any]) -> Labels:
         DataError: a label file is unreadable, has another size than the image or an unknown class id.
         ValueError: unknown label_format.
     """
-    readers = {"synthia": _read_synthia, "gta5": _read_gta5, "cityscapes": _read_cityscapes}
+    readers = {
+        "synthia": _read_synthia,
+        "gta5": _read_gta5,
+        "cityscapes": _read_cityscapes,
+        "instance_png": _read_instance_png,
+    }
     label_format = dataset_dict["label_format"]
     if label_format not in readers:
         raise ValueError(f"unknown label_format {label_format!r}; expected one of: {', '.join(readers)}")
@@ -169,3 +174,10 @@ def _read_gta5(dataset_dict: Mapping[str, Any]) -> Labels:
     """Palette PNG whose indices are Cityscapes label ids; GTA5 has no instances."""
     sem_seg = _cityscapes_train_ids(dataset_dict["label_file_name"])
     return Labels(sem_seg, -IS_THING[sem_seg].astype(np.int64))
+
+
+def _read_instance_png(dataset_dict: Mapping[str, Any]) -> Labels:
+    """One channel: 0 = background (class 0), any other number is an object (class 1)."""
+    numbers = read_one_channel(dataset_dict["label_file_name"])
+    things = numbers > 0
+    return Labels(things.astype(np.int64), _number_instances(numbers, things, things))
