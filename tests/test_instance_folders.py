@@ -52,7 +52,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def world(folders: tuple[Path, Path]) -> FolderWorld:
-    return FolderWorld(*map(str, folders))
+    return FolderWorld(source=str(folders[0]), target=str(folders[1]))
 
 
 def stems(world: FolderWorld, name: str) -> str:

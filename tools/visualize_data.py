@@ -85,7 +85,6 @@ def positive(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    register_world(FolderWorld())
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     names = [name for name in DatasetCatalog.list() if is_ours(MetadataCatalog.get(name))]
     parser.add_argument("--dataset", required=True, metavar="NAME", help="one of:\n" + "\n".join(names))

@@ -62,7 +62,7 @@ def warp_labels(
 
 def invert(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The negative, of every channel: dark on light becomes light on dark. uint8 of any shape -> same."""
-    return 255 - image
+    return np.bitwise_not(image)  # 255 - x
 
 
 def stretch_contrast(image: NDArray[np.uint8], outside: float = 0.001) -> NDArray[np.uint8]:
@@ -126,7 +126,7 @@ class Repaint:
 
 
 def _is_drawn(probability: float) -> bool:
-    """True with this probability; an impossible event draws no number, so that it leaves all later ones as they were."""
+    """True with this probability; what is impossible draws no number, so that it leaves all later ones as they were."""
     return probability > 0 and np.random.random() < probability
 
 

@@ -50,8 +50,9 @@ def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
 def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = ()) -> list[CfgNode]:
     """Configs of all stages of a recipe in the order in which they run, each with its own OUTPUT_DIR.
 
-    The data sets and their folders, the seed, the device and the semantic network of the asked config hold for the stages it needs,
-    and so do the command-line overrides; but INSTANCE.GROUPS splits only those stages whose own file has groups.
+    The data sets and their folders, the seed, the device and the semantic network of the asked config hold for the
+    stages it needs, and so do the command-line overrides; but INSTANCE.GROUPS splits only those stages whose own file
+    has groups.
 
     Args:
         config_file: the config the user asked for.

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ptseg_d2.data.categories import CATEGORIES, VOID
-from ptseg_d2.data.datasets import cityscapes, gta5, miniscapes, mixed, synthia
+from ptseg_d2.data.datasets import cityscapes, gta5, instance_folders, miniscapes, mixed, synthia
 from ptseg_d2.data.datasets.paths import MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR
 
@@ -84,6 +84,7 @@ def register_all() -> None:
     for prefix in ("", f"{MINISCAPES}_"):
         whole = f"{prefix}gta5_labeled_train"
         _register(f"{prefix}gta5_trucktrain_labeled_train", partial(mixed.load_with_truck_and_train, whole))
+    instance_folders.register_world(instance_folders.FolderWorld())
 
 
 def _register(name: str, load: Callable[[], list[dict[str, Any]]]) -> None:

@@ -90,7 +90,7 @@ def register_folders(cfg: CfgNode) -> None:
     """Register the folders of a config under `NAMES`; those of another config are replaced.
 
     Args:
-        cfg: its WORLD may be empty: then the names only exist, and say what is missing when their images are needed.
+        cfg: if its WORLD is empty, the names stay as they are; on import they only say what is missing.
 
     Raises:
         ValueError: folders are given, but the config trains and tests on other data sets.
@@ -103,7 +103,7 @@ def register_folders(cfg: CfgNode) -> None:
             f"folders are given (WORLD.SOURCE = {world.source!r}, WORLD.TARGET = {world.target!r}), but DATASETS names "
             f"none of {', '.join(NAMES)}: use a config that does, such as configs/nuclei/selftrain.yaml"
         )
-    if given or (used and SOURCE not in DatasetCatalog):
+    if given:
         register_world(world)
 
 
