@@ -9,6 +9,7 @@ def add_systems_config(cfg: CfgNode) -> None:
     """Add these keys and their defaults to a config, in place."""
     _add_world(cfg)
     _add_repainting(cfg)
+    _add_positions(cfg)
 
 
 def _add_world(cfg: CfgNode) -> None:
@@ -28,3 +29,9 @@ def _add_repainting(cfg: CfgNode) -> None:
     cfg.INPUT.SOURCE_INVERT = 0.0  # share of the source images that become their negative, in [0, 1]
     # share of the source images whose grey levels are drawn between two random colours, in [0, 1]
     cfg.INPUT.SOURCE_DUOTONE = 0.0
+
+
+def _add_positions(cfg: CfgNode) -> None:
+    # pixels that count as one image height in MODEL.EMBEDDING.POSITION_GAIN, for images of many sizes and crops of
+    # them; 0 = each image's own height
+    cfg.MODEL.EMBEDDING.POSITION_HEIGHT = 0.0

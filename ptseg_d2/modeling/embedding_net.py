@@ -43,6 +43,7 @@ class EmbeddingUNet(DenseNetwork):
             norm=embedding.NORM,
             coordinates=embedding.COORDINATES,
             position_gain=embedding.POSITION_GAIN,
+            position_height=embedding.POSITION_HEIGHT,
         )
         criterion = EmbeddingLoss(
             delta_var=embedding.DELTA_VAR,

@@ -23,6 +23,7 @@ class UNetDecoder(nn.Module):
         norm: str,
         coordinates: bool,
         position_gain: float = 0.0,
+        position_height: float = 0.0,
     ) -> None:
         """
         Args:
@@ -34,6 +35,9 @@ class UNetDecoder(nn.Module):
             coordinates: give the head the pixel position, so that equal-looking objects can differ.
             position_gain: start with the first two embedding dims = gain * position (x, y), in embedding units per
                 image height; training then only has to bend them into objects. Needs `coordinates`.
+            position_height: pixels of the input that count as one image height, whatever its size: objects keep their
+                distance in crops and in whole images. Positions then go beyond those of the training crops, so only
+                the linear head gets them. 0 = the height of the image itself.
         """
         super().__init__()
         if len(channels) != len(in_features) - 1:
@@ -49,8 +53,10 @@ class UNetDecoder(nn.Module):
             nn.Sequential(conv_norm_relu(coarse + skip, width, 3, norm), conv_norm_relu(width, width, 3, norm))
             for coarse, skip, width in zip(below, widths, channels)
         )
+        self.position_height = position_height / int(input_shape[in_features[0]].stride or 1)
         position_channels = 2 if coordinates else 0
-        self.mix = conv_norm_relu(channels[0] + position_channels, channels[0], 3, norm)
+        mixed_channels = 0 if position_height > 0 else position_channels
+        self.mix = conv_norm_relu(channels[0] + mixed_channels, channels[0], 3, norm)
         self.predictor = nn.Conv2d(channels[0] + position_channels, out_channels, 1)
         if coordinates:
             with torch.no_grad():
@@ -63,17 +69,23 @@ class UNetDecoder(nn.Module):
         for name, level in reversed(list(zip(self.in_features, self.levels))):
             skip = features[name]
             x = level(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], dim=1))
-        position = pixel_positions(x) if self.coordinates else x[:, :0].float()
-        x = self.mix(torch.cat([x, position.to(x.dtype)], dim=1))
+        position = pixel_positions(x, self.position_height) if self.coordinates else x[:, :0].float()
+        mixed = position[:, :0] if self.position_height > 0 else position
+        x = self.mix(torch.cat([x, mixed.to(x.dtype)], dim=1))
         # Eight bits of mantissa would put embeddings of 32 units on a grid of .25, half a small object's radius.
         with torch.autocast(x.device.type, enabled=False):
             return self.predictor(torch.cat([x.float(), position], dim=1))
 
 
-def pixel_positions(x: Tensor) -> Tensor:
-    """(N, 2, h, w) float32 positions (x, y) of the pixels of (N, channels, h, w), in image heights."""
+def pixel_positions(x: Tensor, unit: float = 0.0) -> Tensor:
+    """(N, 2, h, w) float32 positions (x, y) of the pixels of (N, channels, h, w).
+
+    Args:
+        x: gives size and device.
+        unit: pixels of the map that count as 1; 0 = its height h.
+    """
     height, width = x.shape[-2:]
-    rows = (torch.arange(height, device=x.device) + 0.5) / height
-    columns = (torch.arange(width, device=x.device) + 0.5) / height
+    rows = (torch.arange(height, device=x.device) + 0.5) / (unit or height)
+    columns = (torch.arange(width, device=x.device) + 0.5) / (unit or height)
     grid = torch.stack([columns.expand(height, -1), rows[:, None].expand(-1, width)])
     return grid.expand(len(x), -1, -1, -1)
