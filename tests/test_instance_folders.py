@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 
 from ptseg_d2.data.datasets.instance_folders import (
-    NAMES,
+    FOLDER_NAMES,
     SOURCE,
     TARGET_LABELED,
     TARGET_TEST,
@@ -184,5 +184,5 @@ def test_a_folder_can_be_looked_at(folders: tuple[Path, Path], tmp_path: Path) -
 @pytest.mark.skipif(not NUCLEI.is_dir(), reason="no nuclei beside the repository")
 def test_real_nuclei() -> None:
     world = FolderWorld(str(NUCLEI / "fluorescence"), str(NUCLEI / "histology"))
-    assert [len(world.load(name)) for name in NAMES] == [110, 67, 67, 40]
+    assert [len(world.load(name)) for name in FOLDER_NAMES] == [110, 67, 67, 40]
     assert read_labels(world.load(TARGET_TEST)[-1]).instance_ids.max() > 1

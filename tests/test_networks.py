@@ -124,7 +124,9 @@ def test_positions_in_pixels_do_not_depend_on_the_image_size() -> None:
             model.head.predictor.weight[:, -2:] *= -1  # type: ignore[index, operator, union-attr]
             mirrored = model.predict_strided(torch.full((1, 3, *size), 127.0))[0]
             pixels = pixel_positions(embeddings[None], 1.0)[0]  # of the map, two pixels of the image each
-            torch.testing.assert_close((embeddings - mirrored)[:2].abs() / 2, 12 * 2 / 64 * pixels, atol=1e-3, rtol=1e-4)
+            torch.testing.assert_close(
+                (embeddings - mirrored)[:2].abs() / 2, 12 * 2 / 64 * pixels, atol=1e-3, rtol=1e-4
+            )
 
 
 def test_bgr_weights_see_the_same_image() -> None:

@@ -25,7 +25,7 @@ RESULTS: dict[str, Any] = {
     },
     "semantic": {"selftrain": {"mIoU": 31.0, "IoU": {"road": 75.0, "car": None}}},
     "instance": {"components": {"AP50": 7.0}},
-    "classes": {"mIoU": ["road", "car"]},
+    "classes": {"mIoU": ["road", "car"], "PQ16": ["road", "car"]},
 }
 
 
@@ -54,6 +54,12 @@ def test_the_papers_numbers_are_marked_and_apart() -> None:
     assert [best[key].text for key in ("PQ", "SQ", "RQ", "PQ+", "mIoU")] == ["36.27", "79.86", "43.15", "38.99", "52.8"]
     assert baseline["mIoU"].text == "40.6 – 40.8" and baseline["precision50"].text == "7.09"
     assert all(row[0].note == "reference" for row in found.fixed_rows)
+
+
+def test_other_worlds_stand_beside_no_street_scores() -> None:
+    results = {**RESULTS, "classes": {"PQ": ["background", "leaf"]}}
+    found = table(score_blocks(results))
+    assert found.fixed_rows == [] and found.fixed_title == "" and "PQ16" not in found.columns
 
 
 @pytest.mark.parametrize("name, marked", [("source", False), ("oracle", True), ("mix_oracle", True)])

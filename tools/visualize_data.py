@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.datasets import EVALUATOR_TYPE
-from ptseg_d2.data.datasets.instance_folders import FolderWorld, add_folder_arguments, register_world
+from ptseg_d2.data.datasets import EVALUATOR_TYPE, register_world
+from ptseg_d2.data.datasets.instance_folders import FolderWorld, add_folder_arguments
 from ptseg_d2.data.targets import read_image, read_labels
 from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
 from ptseg_d2.visualization.overlays import Picture, draw_panoptic, side_by_side
@@ -41,7 +41,7 @@ def draw_sample(dataset_dict: Mapping[str, Any], metadata: Metadata) -> Picture:
     image = read_image(dataset_dict["file_name"])
     if "label_file_name" not in dataset_dict:
         return image
-    ids, segments = ground_truth_panoptic(read_labels(dataset_dict))
+    ids, segments = ground_truth_panoptic(read_labels(dataset_dict), metadata.class_table)
     drawn = draw_panoptic(image, torch.from_numpy(ids), segments, metadata)
     return side_by_side([image, drawn], [dataset_dict["image_id"], "labels"])
 

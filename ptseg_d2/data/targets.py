@@ -1,4 +1,4 @@
-"""Labels from the official files of SYNTHIA, GTA5 and Cityscapes: train ids and instance ids.
+"""Labels from the official files of SYNTHIA, GTA5, Cityscapes and CVPPP: train ids and instance ids.
 
 Shapes: H x W pixels. Class 255 = void. Instance id 0 = none, -1 = ignored (a thing pixel whose instance is
 unknown), 1..K = instances, consecutive over all thing classes. A bad file raises `DataError`, which names it.
@@ -55,8 +55,8 @@ def read_labels(dataset_dict: Mapping[str, Any]) -> Labels:
     """Labels of one entry of a registered labelled data set.
 
     Args:
-        dataset_dict: with keys file_name, label_file_name, label_format ("synthia", "gta5" or "cityscapes")
-            and, for cityscapes, instance_file_name.
+        dataset_dict: with keys file_name, label_file_name, label_format ("synthia", "gta5",
+            "cityscapes" or "cvppp") and, for cityscapes, instance_file_name.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -67,7 +67,8 @@ def read_labels(dataset_dict: Mapping[str, Any]) -> Labels:
         "synthia": _read_synthia,
         "gta5": _read_gta5,
         "cityscapes": _read_cityscapes,
-        "instance_png": _read_instance_png,
+        "cvppp": _read_numbers,
+        "instance_png": _read_numbers,
     }
     label_format = dataset_dict["label_format"]
     if label_format not in readers:
@@ -176,8 +177,8 @@ def _read_gta5(dataset_dict: Mapping[str, Any]) -> Labels:
     return Labels(sem_seg, -IS_THING[sem_seg].astype(np.int64))
 
 
-def _read_instance_png(dataset_dict: Mapping[str, Any]) -> Labels:
-    """One channel: 0 = background (class 0), any other number is an object (class 1)."""
+def _read_numbers(dataset_dict: Mapping[str, Any]) -> Labels:
+    """One channel: 0 = background (class 0), every other number is one object (class 1)."""
     numbers = read_one_channel(dataset_dict["label_file_name"])
     things = numbers > 0
     return Labels(things.astype(np.int64), _number_instances(numbers, things, things))

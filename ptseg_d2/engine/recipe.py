@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptseg_d2.config import get_ptseg_cfg
-from ptseg_d2.data.datasets.instance_folders import register_folders
+from ptseg_d2.data.datasets import register_folders
 from ptseg_d2.engine.records import RecipeError
 from ptseg_d2.engine.rounds import GROUP_FOLDER, later_rounds
 
@@ -27,6 +27,9 @@ STAGES = (
     "instance_adapted",
     "instance_selftrain",
     "instance_mix",
+    "panoptic_source",
+    "panoptic_adapted",
+    "panoptic_selftrain",
 )
 """Every stage a recipe can have, in the order in which results are reported."""
 

@@ -38,7 +38,7 @@ COLUMNS = (
     ("instance", "precision50"),
     ("instance", "recall50"),
 )
-OPTIONAL = ("PQ16", "PQ16" + SIXTEEN_WAY, "mIoU16" + SIXTEEN_WAY)
+OPTIONAL = ("PQ16", "PQ16" + SIXTEEN_WAY, "mIoU16", "mIoU13", "mIoU16" + SIXTEEN_WAY)
 """Columns that are left out when no row has them."""
 WITH_INTERVAL = ("PQ", "mIoU", "AP50")
 """Columns with their 95 % interval beside the number; results.json has it for all."""

@@ -57,7 +57,7 @@ ORACLE_MARK = "oracle: uses target labels"
 
 
 def score_blocks(results: Results) -> list[Block]:
-    """Every row of a run, the paper's rows below, and the classes of the means.
+    """Every row of a run, the thesis' rows below those on its classes, and the classes of the means.
 
     Args:
         results: content of results.json.
@@ -65,21 +65,25 @@ def score_blocks(results: Results) -> list[Block]:
     names = row_names(results, [column.section for column in COLUMNS])
     if not names:
         return [missing("results.json holds no scores.")]
-    rows = [[row_cell(name), *(_score(results, column, name) for column in COLUMNS)] for name in names]
+    is_street = "PQ16" in results.get("classes", {})
+    columns = [column for column in COLUMNS if is_street or column.key != "PQ16"]
+    rows = [[row_cell(name), *(_score(results, column, name) for column in columns)] for name in names]
     reference = [
-        [Cell(name, name, "reference"), *(_reference(scores.get(column.title)) for column in COLUMNS)]
-        for name, scores in REFERENCE.items()
+        [Cell(name, name, "reference"), *(_reference(scores.get(column.title)) for column in columns)]
+        for name, scores in (REFERENCE if is_street else {}).items()
     ]
     caption = (
         "Percent. Small: 95 % interval over resamples of the test images, where it was computed. AP50 and precision50 "
         "of rows without self-training are inside the class masks of the final network. Click a header to sort."
     )
-    table = Table(["row", *(column.title for column in COLUMNS)], rows, caption, reference, REFERENCE_NOTE)
-    note = (
+    note = REFERENCE_NOTE if is_street else ""
+    table = Table(["row", *(column.title for column in columns)], rows, caption, reference, note)
+    about_thesis = (
         "The thesis' SQ evidently leaves classes without a match out of the mean; here, as in panopticapi, they count "
         "as 0. Its precision50 is called mAP8 there (table 12.2)."
     )
-    return [table, Text(note), *_means(results), *_oracle_masks(results)]
+    notes = [Text(about_thesis)] if is_street else []
+    return [table, *notes, *_means(results), *_oracle_masks(results)]
 
 
 def row_names(results: Results, sections: Sequence[str]) -> list[str]:

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.inputs import IMAGE_SUFFIXES
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
 
 PREFIX = "folder_"
 SOURCE = f"{PREFIX}source_labeled_train"
@@ -62,7 +59,7 @@ class FolderWorld:
         return cls(world.SOURCE, world.TARGET, world.THING, float(world.TEST_SHARE))
 
     def load(self, name: str) -> Entries:
-        """Entries of one of `NAMES`, sorted by file name.
+        """Entries of one of `FOLDER_NAMES`, sorted by file name.
 
         Returns:
             Detectron2 dicts with file_name, image_id (the stem), domain and, but for `TARGET_UNLABELED`,
@@ -82,45 +79,8 @@ class FolderWorld:
         return _with_labels(folder, test if name == TARGET_TEST else unlabeled, "target")
 
 
-NAMES = (SOURCE, TARGET_UNLABELED, TARGET_LABELED, TARGET_TEST)
+FOLDER_NAMES = (SOURCE, TARGET_UNLABELED, TARGET_LABELED, TARGET_TEST)
 """The registered names; `TARGET_LABELED` is `TARGET_UNLABELED` with labels, for the upper bound only."""
-
-
-def register_folders(cfg: CfgNode) -> None:
-    """Register the folders of a config under `NAMES`; those of another config are replaced.
-
-    Args:
-        cfg: if its WORLD is empty, the names stay as they are; on import they only say what is missing.
-
-    Raises:
-        ValueError: folders are given, but the config trains and tests on other data sets.
-    """
-    world = FolderWorld.from_config(cfg)
-    used = [name for key in ("SOURCE", "TARGET", "TEST") for name in cfg.DATASETS[key] if name.startswith(PREFIX)]
-    given = bool(world.source or world.target)
-    if given and not used:
-        raise ValueError(
-            f"folders are given (WORLD.SOURCE = {world.source!r}, WORLD.TARGET = {world.target!r}), but DATASETS names "
-            f"none of {', '.join(NAMES)}: use a config that does, such as configs/nuclei/selftrain.yaml"
-        )
-    if given:
-        register_world(world)
-
-
-def register_world(world: FolderWorld) -> None:
-    """Register a world under `NAMES`, in place of the one that is there."""
-    for name in NAMES:
-        _register(name, partial(world.load, name), world)
-
-
-def _register(name: str, load: Callable[[], Entries], world: FolderWorld) -> None:
-    if name in DatasetCatalog:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
-    from ptseg_d2.data.datasets import panoptic_metadata
-
-    DatasetCatalog.register(name, load)
-    MetadataCatalog.get(name).set(**panoptic_metadata())
 
 
 def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
