@@ -22,7 +22,7 @@ def discs(folder: Path, stem: str, size: tuple[int, int], light_on_dark: bool, l
         (folder / part).mkdir(parents=True, exist_ok=True)
     label = np.zeros(size, np.uint16)
     for number, (row, column) in enumerate(((10, 10), (10, 30), (30, 12), (26, 32)), start=1):
-        cv2.circle(label, (column, row), 6, number, -1)
+        cv2.circle(label, (column, row), 6, (number,), -1)
     is_light = (label > 0) == light_on_dark
     cv2.imwrite(str(folder / "images" / f"{stem}.png"), np.where(is_light, 200, 60).astype(np.uint8))
     if labelled:
