@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ptseg_d2.data.augmentation import BORDERS, Photometric, random_crop_affine, warp_image, warp_labels
+from ptseg_d2.data.augmentation import BORDERS, Photometric, Repaint, random_crop_affine, warp_image, warp_labels
 from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.geometry import Geometry, scaling
 from ptseg_d2.data.restyle import Restyle
@@ -36,6 +36,7 @@ class SourceMapper:
         photometric: Photometric,
         flip: float = 0.5,
         thing_ids: Sequence[int] | None = None,
+        repaint: Repaint | None = None,
         restyle: Restyle | None = None,
         focus_share: float = 0.0,
         focus_crops: int = 0,
@@ -51,6 +52,7 @@ class SourceMapper:
             crop, scale, flip, vertical_flip, rotation, fit, stretch: see `Geometry`.
             photometric: colour augmentation.
             thing_ids: classes whose instances are kept, the others become unlabelled; None = all.
+            repaint: changes polarity, contrast and colour of some images, before `restyle`; None = off.
             restyle: gives some images the look of the target domain; None = off.
             focus_share: share of the crop that the class an image was drawn for should cover (rare-class sampling).
             focus_crops: the crop of such an image is drawn again at most so often until it does.
@@ -75,16 +77,19 @@ class SourceMapper:
         self.border = border
         self.photometric = photometric
         self.thing_ids = thing_ids
+        self.repaint = repaint
         self.restyle = restyle
         self.focus_share = focus_share
         self.focus_crops = focus_crops
         self.cache: MemoryCache[Decoded] = MemoryCache(cache_bytes, lambda arrays: sum(a.nbytes for a in arrays))
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """Read, restyle, crop, flip, jitter."""
+        """Read, repaint, restyle, crop, flip, jitter."""
         image, sem_seg, instance_ids = self.cache.get(dataset_dict["file_name"], lambda: _decode(dataset_dict))
         if self.thing_ids is not None:
             instance_ids = np.where(np.isin(sem_seg, self.thing_ids), instance_ids, 0).astype(np.int16)
+        if self.repaint is not None:
+            image = self.repaint(image)
         if self.restyle is not None:
             image = self.restyle(image)
         affine, cropped = self._random_crop(sem_seg, dataset_dict.get("focus_class"))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.augmentation import Photometric
+from ptseg_d2.data.augmentation import Photometric, Repaint
 from ptseg_d2.data.class_pixels import scan
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.datasets.paths import class_pixels_folder
@@ -86,6 +86,9 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
         stretch=cfg.INPUT.SOURCE_STRETCH,
         border=cfg.INPUT.SOURCE_BORDER,
         thing_ids=classes_of(cfg).ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
+        repaint=Repaint(
+            stretch=cfg.INPUT.SOURCE_CONTRAST, invert=cfg.INPUT.SOURCE_INVERT, duotone=cfg.INPUT.SOURCE_DUOTONE
+        ),
         restyle=_restyle(cfg),
         focus_share=cfg.INPUT.RARE_CLASS_MIN_SHARE,
         focus_crops=cfg.INPUT.RARE_CLASS_CROPS,

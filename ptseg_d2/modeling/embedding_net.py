@@ -43,6 +43,7 @@ class EmbeddingUNet(DenseNetwork):
             norm=embedding.NORM,
             coordinates=embedding.COORDINATES,
             position_gain=embedding.POSITION_GAIN,
+            position_height=embedding.POSITION_HEIGHT,
         )
         return {**options, "head": decoder, "criterion": build_criterion(embedding), "min_share": cfg.INSTANCE.MIN_AREA}
 

@@ -81,6 +81,7 @@ class UNetDecoder(UNetTrunk):
         position_gain: float = 0.0,
         mix: bool = True,
         attention: Callable[[int], nn.Module] | None = None,
+        position_height: float = 0.0,
     ) -> None:
         """
         Args:
@@ -90,11 +91,17 @@ class UNetDecoder(UNetTrunk):
             position_gain: start with the first two embedding dims = gain * position (x, y), in embedding units per
                 image height; training then only has to bend them into objects. Needs `coordinates`.
             mix: a 3x3 convolution before the linear head; False = the head alone, on features and position.
+            position_height: pixels of the input that count as one image height, whatever its size: objects keep their
+                distance in crops and in whole images. Positions then go beyond those of the training crops, so only
+                the linear head gets them. 0 = the height of the image itself.
         """
         super().__init__(input_shape, in_features=in_features, channels=channels, norm=norm, attention=attention)
         self.coordinates = coordinates
+        finest_stride = int(input_shape[in_features[0]].stride or 1) / 2 ** (len(channels) - len(in_features) + 1)
+        self.position_height = position_height / finest_stride
         width = channels[0] + (2 if coordinates else 0)
-        self.mix = conv_norm_relu(width, channels[0], 3, norm) if mix else None
+        mixed_width = channels[0] if position_height > 0 else width
+        self.mix = conv_norm_relu(mixed_width, channels[0], 3, norm) if mix else None
         self.predictor = nn.Conv2d(width, out_channels, 1)
         if coordinates:
             with torch.no_grad():
@@ -107,9 +114,10 @@ class UNetDecoder(UNetTrunk):
 
     def embed(self, x: Tensor) -> Tensor:
         """(N, channels[0], h, w) of `decode` -> (N, E, h, w) float32."""
-        position = pixel_positions(x) if self.coordinates else x[:, :0].float()
+        position = pixel_positions(x, self.position_height) if self.coordinates else x[:, :0].float()
         if self.mix is not None:
-            x = self.mix(torch.cat([x, position.to(x.dtype)], dim=1))
+            mixed = position[:, :0] if self.position_height > 0 else position
+            x = self.mix(torch.cat([x, mixed.to(x.dtype)], dim=1))
         # Eight bits of mantissa would put embeddings of 32 units on a grid of .25, half a small object's radius.
         with torch.autocast(x.device.type, enabled=False):
             embeddings: Tensor = self.predictor(torch.cat([x.float(), position], dim=1))
@@ -140,10 +148,15 @@ class TwoHeadUNetDecoder(UNetDecoder):
         return [self.classifier(x), self.embed(x)]
 
 
-def pixel_positions(x: Tensor) -> Tensor:
-    """(N, 2, h, w) float32 positions (x, y) of the pixels of (N, channels, h, w), in image heights."""
+def pixel_positions(x: Tensor, unit: float = 0.0) -> Tensor:
+    """(N, 2, h, w) float32 positions (x, y) of the pixels of (N, channels, h, w).
+
+    Args:
+        x: gives size and device.
+        unit: pixels of the map that count as 1; 0 = its height h.
+    """
     height, width = x.shape[-2:]
-    rows = (torch.arange(height, device=x.device) + 0.5) / height
-    columns = (torch.arange(width, device=x.device) + 0.5) / height
+    rows = (torch.arange(height, device=x.device) + 0.5) / (unit or height)
+    columns = (torch.arange(width, device=x.device) + 0.5) / (unit or height)
     grid = torch.stack([columns.expand(height, -1), rows[:, None].expand(-1, width)])
     return grid.expand(len(x), -1, -1, -1)
