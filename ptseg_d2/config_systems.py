@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from detectron2.config import CfgNode
+from detectron2.projects.point_rend import add_pointrend_config
 
 
 def add_systems_config(cfg: CfgNode) -> None:
@@ -11,6 +12,7 @@ def add_systems_config(cfg: CfgNode) -> None:
     _add_repainting(cfg)
     _add_positions(cfg)
     _add_panoptic_unet(cfg)
+    _add_detector(cfg)
 
 
 def _add_panoptic_unet(cfg: CfgNode) -> None:
@@ -73,3 +75,18 @@ def _add_positions(cfg: CfgNode) -> None:
     # pixels that count as one image height in MODEL.EMBEDDING.POSITION_GAIN, for images of many sizes and crops of
     # them; 0 = each image's own height
     cfg.MODEL.EMBEDDING.POSITION_HEIGHT = 0.0
+
+
+def _add_detector(cfg: CfgNode) -> None:
+    """Detectron2's detectors (Mask R-CNN, PointRend) on street scenes, and as instance source of self-training."""
+    add_pointrend_config(cfg)
+    cfg.MODEL.DETECTOR = CfgNode()
+    # names of the detector's outputs, MODEL.ROI_HEADS.NUM_CLASSES of them in their order; [] = the 80 of COCO
+    cfg.MODEL.DETECTOR.CLASSES = []
+    cfg.MODEL.DETECTOR.RIDERS = False  # a detected person on two wheels becomes a rider, which COCO does not know
+    cfg.MODEL.DETECTOR.MIN_SCORE = 0.5  # lowest score of a detection that is kept as a pseudo instance, in [0, 1]
+    # stage whose detections on the target images are the first pseudo instances of this one; "" = none
+    cfg.RECIPE.DETECTIONS_FROM = ""
+    cfg.INPUT.DETECTIONS = ""  # index.json of such detections, see ptseg_d2.engine.detected; set by the recipe
+    # steps during which they are the pseudo instances, before the teacher's own clusters take over; 0 = never
+    cfg.INSTANCE.DETECTED_ITERS = 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from ptseg_d2.data.augmentation import BORDERS, Photometric, Repaint, random_crop_affine, warp_image, warp_labels
 from ptseg_d2.data.cache import MemoryCache
+from ptseg_d2.data.categories import VOID
 from ptseg_d2.data.geometry import Geometry, scaling
 from ptseg_d2.data.restyle import Restyle
 from ptseg_d2.data.targets import check_size, read_image, read_labels
@@ -170,7 +171,8 @@ class TargetViewsMapper:
 
     Keys: `student_views` and `teacher_views` (V, 3, H, W) uint8 of equal geometry, photometric noise on the student's
     only; `thetas` (V, 2, 3) view -> canvas; `predicted_views` (V, H, W) int64 where an earlier stage predicted
-    masks, `guidance_views` likewise where instances guide them; `domain` = "target".
+    masks, `guidance_views` likewise where instances guide them, `detected_views` (train id * 1000 + number, 0 = none)
+    where a detector found instances; `domain` = "target".
     """
 
     def __init__(
@@ -223,10 +225,11 @@ class TargetViewsMapper:
             "domain": "target",
             **_where_from(dataset_dict, self.crop),
         }
-        for key in ("predicted", "guidance"):
+        for key in ("predicted", "guidance", "detected"):
             if f"{key}_file_name" in dataset_dict:
                 mask = _read_mask(dataset_dict[f"{key}_file_name"])
-                warped = torch.from_numpy(warp_labels(mask, affine, self.crop))
+                outside = 0 if key == "detected" else VOID
+                warped = torch.from_numpy(warp_labels(mask, affine, self.crop, outside=outside))
                 item[f"{key}_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])
         return item
 

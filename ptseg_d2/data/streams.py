@@ -40,7 +40,14 @@ def images_per_step(cfg: CfgNode) -> dict[str, int]:
 
 def require_masks(cfg: CfgNode) -> None:
     """Raise a ValueError that says what to do when a stage trains on predicted masks and there are none."""
-    if cfg.INPUT.PREDICTED_MASKS or "TARGET_PER_BATCH" not in images_per_step(cfg):
+    if "TARGET_PER_BATCH" not in images_per_step(cfg):
+        return
+    if _learns_from_detections(cfg) and not cfg.INPUT.DETECTIONS:
+        raise ValueError(
+            f"INSTANCE.DETECTED_ITERS = {cfg.INSTANCE.DETECTED_ITERS} learns from a detector's instances of the target "
+            "images: set RECIPE.DETECTIONS_FROM to the stage that finds them, or INPUT.DETECTIONS to its index.json"
+        )
+    if cfg.INPUT.PREDICTED_MASKS:
         return
     if cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher":
         choice = "MODEL.META_ARCHITECTURE = 'EmbeddingMomentumTeacher'"
@@ -52,6 +59,10 @@ def require_masks(cfg: CfgNode) -> None:
         f"{choice} learns from class masks of the target images: set INPUT.PREDICTED_MASKS to the index.json that "
         "tools/predict_masks.py writes, or RECIPE.MASKS_FROM to an earlier stage"
     )
+
+
+def _learns_from_detections(cfg: CfgNode) -> bool:
+    return cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher" and cfg.INSTANCE.DETECTED_ITERS > 0
 
 
 def uses_target(cfg: CfgNode) -> bool:
@@ -134,12 +145,14 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
 
 
 def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
-    """DATASETS.TARGET, joined with the predicted masks and the guidance of earlier stages by image id."""
+    """DATASETS.TARGET, joined with the predicted masks, guidance and detections of earlier stages by image id."""
     dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
     if cfg.INPUT.PREDICTED_MASKS:
         dicts = _with_files(dicts, cfg.INPUT.PREDICTED_MASKS, "predicted")
     if cfg.INPUT.GUIDANCE_MASKS:
         dicts = _with_files(dicts, cfg.INPUT.GUIDANCE_MASKS, "guidance")
+    if cfg.INPUT.DETECTIONS:
+        dicts = _with_files(dicts, cfg.INPUT.DETECTIONS, "detected")
     return dicts
 
 
@@ -149,13 +162,13 @@ def _with_files(dicts: list[dict[str, Any]], index_file: str, kind: str) -> list
     Args:
         dicts: entries of the target.
         index_file: index.json, see `ptseg_d2.engine.masks`.
-        kind: "predicted" (classes, with their shares) or "guidance".
+        kind: "predicted" (classes, with their shares), "guidance" or "detected" (instances).
     """
     index = Path(index_file)
     if not index.exists():
         raise FileNotFoundError(
-            f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM), or tools/predict_masks.py and set "
-            "INPUT.PREDICTED_MASKS to the index.json that it writes"
+            f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM, or RECIPE.DETECTIONS_FROM for "
+            "detections), or tools/predict_masks.py and set INPUT.PREDICTED_MASKS to the index.json that it writes"
         )
     content = json.loads(index.read_text(encoding="utf-8"))
     found = content["images"]

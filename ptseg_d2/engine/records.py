@@ -129,7 +129,7 @@ def settings(cfg: CfgNode) -> dict[str, Any]:
         flat = {key: value for key, value in flat.items() if not key.startswith("INSTANCE.MIX_")}
     if Path(flat["INPUT.GUIDANCE_MASKS"]).parent.name != ORACLE_GUIDANCE:
         flat = {key: value for key, value in flat.items() if not key.startswith("RECIPE.ORACLE_GUIDANCE")}
-    for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS", "INPUT.GUIDANCE_MASKS"):
+    for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS", "INPUT.GUIDANCE_MASKS", "INPUT.DETECTIONS"):
         if flat[key]:
             flat[key] = "/".join(Path(flat[key]).parts[-2:])
     return flat
@@ -144,8 +144,7 @@ def built_on(cfg: CfgNode) -> dict[str, str]:
     folders = []
     if cfg.MODEL.WEIGHTS:
         folders.append(Path(cfg.MODEL.WEIGHTS).parent)
-    if cfg.INPUT.PREDICTED_MASKS:
-        folders.append(Path(cfg.INPUT.PREDICTED_MASKS).parent.parent)
+    folders += [Path(file).parent.parent for file in (cfg.INPUT.PREDICTED_MASKS, cfg.INPUT.DETECTIONS) if file]
     guidance = Path(cfg.INPUT.GUIDANCE_MASKS)
     if guidance.parent.name == PREDICTED_GUIDANCE:
         folders += [done.parent for done in runs_below(str(guidance.parent.parent))]

@@ -8,7 +8,8 @@ from ptseg_d2.modeling.layers import conv_norm_relu
 
 from detectron2.config import CfgNode
 from detectron2.layers import CNNBlockBase, ShapeSpec
-from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.modeling import BACKBONE_REGISTRY, FPN
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 from torch import Tensor
 from torch.nn import functional as F
@@ -89,6 +90,19 @@ def build_compact_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNe
     stem = FineStem(input_shape.channels or 3, options.STEM_OUT_CHANNELS, options.NORM)
     stages = _basic_stages(options, strides=(2, 2, 2, 1 if options.RES5_DILATION == 2 else 2))
     return ResNet(stem, stages, out_features=options.OUT_FEATURES)
+
+
+@BACKBONE_REGISTRY.register()
+def build_compact_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """Detectron2's feature pyramid of MODEL.FPN on `build_compact_resnet_backbone`: p2 to p6 of a detector."""
+    return FPN(
+        bottom_up=build_compact_resnet_backbone(cfg, input_shape),
+        in_features=cfg.MODEL.FPN.IN_FEATURES,
+        out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=LastLevelMaxPool(),
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
+    )
 
 
 @BACKBONE_REGISTRY.register()
