@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ptseg_d2.config_systems import add_systems_config
+
 from detectron2.config import CfgNode, get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
 
@@ -14,6 +16,7 @@ def add_ptseg_config(cfg: CfgNode) -> None:
     _add_model(cfg)
     _add_self_training(cfg)
     _add_instance(cfg)
+    add_systems_config(cfg)
 
 
 def get_ptseg_cfg() -> CfgNode:

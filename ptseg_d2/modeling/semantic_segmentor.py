@@ -56,17 +56,25 @@ class SemanticNetwork(DenseNetwork):
         if not self.training:
             return self.output_per_image(batched_inputs)
         labels = stack_images(batched_inputs, "sem_seg").to(self.device)
-        weights = None
-        if self.class_balance > 0:
-            update_class_shares_(self.class_shares, labels)
-            self.class_shares.copy_(mean_over_processes(self.class_shares))
-            weights = balanced_class_weights(self.class_shares, self.class_balance)
+        weights = self.class_weights_(labels)
         logits = self.logits_with_auxiliary(stack_images(batched_inputs))
         main, *auxiliary = (cross_entropy(output, labels, weights) for output in logits)
         losses = {"loss_sem_seg": main}
         if auxiliary:
             losses["loss_sem_seg_auxiliary"] = self.auxiliary_weight * torch.stack(auxiliary).sum()
         return losses
+
+    def class_weights_(self, labels: Tensor) -> Tensor | None:
+        """Move the running class shares towards those of a batch; (C,) weights of the classes, None = all alike.
+
+        Args:
+            labels: (N, H, W) int64.
+        """
+        if self.class_balance == 0:
+            return None
+        update_class_shares_(self.class_shares, labels)
+        self.class_shares.copy_(mean_over_processes(self.class_shares))
+        return balanced_class_weights(self.class_shares, self.class_balance)
 
     def logits_with_auxiliary(self, images: Tensor) -> list[Tensor]:
         """As `predict_strided`, followed by the auxiliary outputs of the head, from one pass of the backbone.
