@@ -175,6 +175,9 @@ def _add_model(cfg: CfgNode) -> None:
 
 def _add_self_training(cfg: CfgNode) -> None:
     st = cfg.MODEL.SELF_TRAINING = CfgNode()
+    # registered meta-architecture of the semantic student and teacher; a network that also finds instances, such as
+    # EINet, goes on training that on the source images
+    st.STUDENT = "SemanticNetwork"
     st.EMA_DECAY = 0.99  # weight of the old teacher at each update, in [0, 1)
     st.EMA_INTERVAL = 100  # iterations between two updates of the teacher
     st.EMA_WARMUP = False  # the decay begins at 0 and grows as 1 - 1/(t + 1) up to EMA_DECAY (DACS)

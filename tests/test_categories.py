@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ptseg_d2.config import get_ptseg_cfg
 from ptseg_d2.data import categories as c
+from ptseg_d2.data import datasets
 
 import pytest
 from cityscapesscripts.helpers.labels import labels as official_labels
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 
 def test_categories_are_the_official_ones() -> None:
@@ -62,10 +65,36 @@ def test_lookup_table_is_void_where_nothing_is_mapped() -> None:
 
 
 def test_class_ids_keep_the_order_given() -> None:
-    assert c.class_ids(["bicycle", "road", "traffic light"]) == (18, 0, 6)
-    assert c.class_ids([]) == ()
+    assert c.CITYSCAPES.ids(["bicycle", "road", "traffic light"]) == (18, 0, 6)
+    assert c.CITYSCAPES.ids([]) == ()
 
 
 def test_unknown_class_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'trafic light'.*expected one of: road, sidewalk"):
-        c.class_ids(["road", "trafic light"])
+        c.CITYSCAPES.ids(["road", "trafic light"])
+
+
+def test_a_world_of_one_thing_has_a_background_and_no_further_means() -> None:
+    leaves = c.single_thing("leaf")
+    assert (leaves.names, leaves.thing_ids, leaves.stuff_ids) == (("background", "leaf"), (1,), (0,))
+    assert leaves.label_ids == {0: 1, 1: 2}  # 0 is void in exported files
+    assert leaves.panoptic_means == {"PQ": (0, 1)} and leaves.semantic_means == {"mIoU": (0, 1)}
+    assert leaves == c.single_thing("leaf") != c.single_thing("nucleus")
+
+
+def test_the_classes_of_a_config_are_those_of_its_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    leaves = c.single_thing("leaf")
+    for name in ("leaves_train", "leaves_test"):
+        datasets.register(name, lambda: [], leaves)
+    try:
+        cfg = get_ptseg_cfg()
+        assert datasets.classes_of(cfg) == c.CITYSCAPES
+        cfg.DATASETS.SOURCE, cfg.DATASETS.TEST = ("leaves_train",), ("leaves_test",)
+        assert datasets.classes_of(cfg) == leaves
+        cfg.DATASETS.TARGET = ("cityscapes_unlabeled_train",)
+        with pytest.raises(ValueError, match="leaves_train has the classes background, leaf, but cityscapes_unlabeled"):
+            datasets.classes_of(cfg)
+    finally:
+        for name in ("leaves_train", "leaves_test"):
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import class_ids
+from ptseg_d2.data.categories import CITYSCAPES
 
 import cv2
 import pytest
@@ -17,7 +17,7 @@ import train_net
 from tiny import CONFIGS, TINY
 
 GROUPS = ("car", "person+rider")
-RIDER, CAR = class_ids(["rider", "car"])
+RIDER, CAR = CITYSCAPES.ids(["rider", "car"])
 BATCH = TINY.index("SOLVER.SOURCE_PER_BATCH")
 SMALL = [*TINY[:BATCH], *TINY[BATCH + 2 :]]
 """The configs keep their own images per batch."""

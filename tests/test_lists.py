@@ -25,6 +25,15 @@ def test_listed_images_in_the_order_of_the_data_set(text: str, tmp_path: Path) -
     assert keep_listed(DICTS, "set", write(tmp_path, text)) == [DICTS[1], DICTS[3]]
 
 
+def test_files_of_one_name_in_several_folders(tmp_path: Path) -> None:
+    dicts = [{"image_id": f"A{i}_plant", "file_name": f"/data/A{i}/plant_rgb.png"} for i in (1, 2, 3)]
+    assert keep_listed(dicts, "set", write(tmp_path, "A2/plant_rgb.png\nA3_plant")) == dicts[1:]
+    with pytest.raises(ValueError, match=r"line 2: 'plant_rgb\.png' names 3 images of set\. Write .* 'A1_plant'"):
+        keep_listed(dicts, "set", write(tmp_path, "A1_plant\nplant_rgb.png"))
+    with pytest.raises(ValueError, match=r"'B/plant_rgb\.png' is no image of set"):
+        keep_listed(dicts, "set", write(tmp_path, "B/plant_rgb.png"))
+
+
 def test_unknown_image_names_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"list\.txt, line 3: 'b7' is no image of set, whose 4 ids are like 'a0'"):
         keep_listed(DICTS, "set", write(tmp_path, "a1\n\nb7\n"))

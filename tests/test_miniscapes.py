@@ -13,6 +13,7 @@ from typing import Any
 
 from ptseg_d2.data.categories import THING_IDS
 from ptseg_d2.data.datasets import miniscapes
+from ptseg_d2.data.datasets.drawing.creation import work_prefix
 from ptseg_d2.data.datasets.miniscapes import Scene, creation, layouts, render_scene
 from ptseg_d2.data.targets import read_image, read_labels
 
@@ -186,7 +187,7 @@ def test_an_interrupted_generation_leaves_nothing(tmp_path: Path, monkeypatch: p
 def test_what_a_killed_process_left_is_swept_away_and_a_running_one_is_not(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    prefix = creation.work_prefix(tmp_path / "gta5")
+    prefix = work_prefix(tmp_path / "gta5")
     left, running = (tmp_path / f"{prefix}{pid}.x" for pid in (dead.pid, os.getppid()))
     for folder in (left, running):
         (folder / "images").mkdir(parents=True)

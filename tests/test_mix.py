@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.categories import CITYSCAPES
 from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.engine.mix import Scores, best_of_each_class, mean_stability, mix_row, score_by_labels
 from ptseg_d2.engine.mix_candidates import Candidate, read_candidates
@@ -41,7 +42,7 @@ def test_each_class_takes_the_highest_value() -> None:
         {"car": {"value": 0.7, "instances": 3}, "bus": nothing},
         {"car": {"value": 0.8, "instances": 2}, "bus": nothing, "train": nothing},
     ]
-    choice = best_of_each_class([one, other], scores)
+    choice = best_of_each_class([one, other], scores, CITYSCAPES)
     assert {name: (best["run"], best["group"]) for name, best in choice.items()} == {
         "car": other.place,
         "bus": one.place,  # nobody found one: the first run that has the class
@@ -52,7 +53,8 @@ def test_each_class_takes_the_highest_value() -> None:
 
 def test_a_value_of_zero_beats_none() -> None:
     runs = [Candidate(name, "bus", ("bus",)) for name in "ab"]
-    assert best_of_each_class(runs, [{"bus": {"value": None}}, {"bus": {"value": 0.0}}])["bus"]["run"] == "b"
+    scores: list[Scores] = [{"bus": {"value": None}}, {"bus": {"value": 0.0}}]
+    assert best_of_each_class(runs, scores, CITYSCAPES)["bus"]["run"] == "b"
 
 
 def test_a_mask_without_instances_counts_as_one_0() -> None:

@@ -70,9 +70,9 @@ def test_one_tile_is_no_tile_and_many_cover_the_image(run: Path, predictor: Pano
 def test_the_command_line_of_the_training_is_found_again(run: Path, predictor: PanopticPredictor) -> None:
     """Networks this narrow and shallow come from overrides only, which config.yaml keeps."""
     assert predictor.cfg.MODEL.RESNETS.DEPTH == 10 and predictor.cfg.OUTPUT_DIR == str(run)
-    assert predictor.model.options.min_thing_share == 0.0005
+    assert isinstance(predictor.model, PanopticModel) and predictor.model.options.min_thing_share == 0.0005
     changed = PanopticPredictor(run, device="cpu", opts=["INSTANCE.MIN_AREA", "0.5"])
-    assert changed.model.options.min_thing_share == 0.5
+    assert isinstance(changed.model, PanopticModel) and changed.model.options.min_thing_share == 0.5
 
 
 def test_a_run_may_be_moved_and_its_config_given(run: Path, tmp_path: Path) -> None:

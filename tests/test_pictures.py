@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.categories import COLORS
 from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine import pictures, stages
 from ptseg_d2.engine.predicted import target_images
@@ -100,13 +101,13 @@ def test_semantic_labels_are_those_of_a_step_on_the_whole_image(masks: Path, tmp
     model = Trainer.build_model(cfg).eval()
     images, noise = target_images(cfg)
     prior = model.labeler.class_prior.clone()
-    left, right = split_pair(pictures.draw_pseudo_labels(model, images[0], noise))
+    left, right = split_pair(pictures.draw_pseudo_labels(model, images[0], noise, COLORS))
     assert torch.equal(model.labeler.class_prior, prior)
     image = cv2.imread(images[0]["file_name"])[..., ::-1]
     mask = cv2.imread(images[0]["predicted_file_name"], cv2.IMREAD_UNCHANGED)
     assert np.array_equal(left, image)
     for class_id in set(np.unique(mask).tolist()) - {255}:
-        expected = 0.35 * image[mask == class_id] + 0.65 * np.array(pictures.COLORS[class_id])
+        expected = 0.35 * image[mask == class_id] + 0.65 * np.array(COLORS[class_id])
         assert np.abs(right[mask == class_id] - expected).max() <= 0.51
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
-from ptseg_d2.data.categories import CLASS_NAMES
+from ptseg_d2.data.categories import CITYSCAPES, CLASS_NAMES
 from ptseg_d2.engine import report_embeddings
 from ptseg_d2.engine.recipe import load_config, load_recipe
 from ptseg_d2.engine.report_embeddings import Sample, _fewer
@@ -136,7 +136,7 @@ def test_points_of_a_plane_are_drawn_without_repetition() -> None:
 
 
 def test_the_legend_names_every_class() -> None:
-    assert [name for name, _ in class_legend().entries] == [*CLASS_NAMES, "void"]
+    assert [name for name, _ in class_legend(CITYSCAPES).entries] == [*CLASS_NAMES, "void"]
 
 
 def test_a_real_recipe(world: Path, tmp_path: Path) -> None:

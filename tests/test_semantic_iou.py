@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptseg_d2.data.categories import CATEGORIES, CLASS_NAMES, MEANS, SEMANTIC_MEANS, TRAIN_TO_CITYSCAPES
+from ptseg_d2.data.categories import CATEGORIES, CITYSCAPES, CLASS_NAMES, TRAIN_TO_CITYSCAPES
 from ptseg_d2.evaluation.semantic_iou import ConfusionMatrix, argmax_among
 
 import cv2
@@ -45,8 +45,8 @@ def test_equals_the_cityscapes_script(tmp_path: Path, seed: int) -> None:
     args = official.args
     args.evalInstLevelScore, args.evalPixelAccuracy = False, False
     official_counts = official.generateMatrix(args)
-    matrix = ConfusionMatrix(CLASS_NAMES, SEMANTIC_MEANS)
-    other = ConfusionMatrix(CLASS_NAMES, SEMANTIC_MEANS)
+    matrix = ConfusionMatrix(CLASS_NAMES, CITYSCAPES.semantic_means)
+    other = ConfusionMatrix(CLASS_NAMES, CITYSCAPES.semantic_means)
     for index in range(3):
         # The classes 15..18 occur nowhere; void occurs in both maps.
         gt = rng.choice([*range(15), 255], (20, 30)).astype(np.uint8)
@@ -60,14 +60,15 @@ def test_equals_the_cityscapes_script(tmp_path: Path, seed: int) -> None:
     expected = {c.name: official.getIouScoreForLabel(c.label_id, official_counts, args) for c in CATEGORIES}
     for name, iou in results["IoU"].items():
         assert iou == (None if np.isnan(expected[name]) else pytest.approx(100 * expected[name], abs=1e-9))
-    for mean, ids in SEMANTIC_MEANS.items():
+    for mean, ids in CITYSCAPES.semantic_means.items():
         some = {CLASS_NAMES[i]: expected[CLASS_NAMES[i]] for i in ids}
         assert results[mean] == pytest.approx(100 * official.getScoreAverage(some, args), abs=1e-9)
 
 
 def test_class_lists_of_the_means() -> None:
-    names = {mean: {CLASS_NAMES[i] for i in ids} for mean, ids in MEANS.items()}
-    assert {mean: len(ids) for mean, ids in MEANS.items()} == {
+    means = {**CITYSCAPES.panoptic_means, **CITYSCAPES.semantic_means}
+    names = {mean: {CLASS_NAMES[i] for i in ids} for mean, ids in means.items()}
+    assert {mean: len(ids) for mean, ids in means.items()} == {
         **{"PQ": 19, "PQ16": 16, "PQ16_16way": 16},
         **{"mIoU": 19, "mIoU16": 16, "mIoU13": 13, "mIoU16_16way": 16},
     }

@@ -241,5 +241,5 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_unknown_label_format() -> None:
-    with pytest.raises(ValueError, match="'coco'; expected one of: synthia, gta5, cityscapes"):
+    with pytest.raises(ValueError, match="'coco'; expected one of: synthia, gta5, cityscapes, cvppp"):
         read_labels({"label_format": "coco"})

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.inputs import Video, expand_inputs, unique_names
 from ptseg_d2.engine.panoptic_predictor import MAX_PIXELS, PanopticPrediction, PanopticPredictor, Picture
@@ -152,6 +153,13 @@ def draw(prediction: PanopticPrediction, predictor: PanopticPredictor) -> Pictur
     return draw_panoptic(prediction.image, ids, prediction.segments_info, predictor.metadata, scale)
 
 
+def build_export(args: argparse.Namespace, predictor: PanopticPredictor) -> CocoPanopticWriter | None:
+    """Where the predictions are written as well, if the arguments ask for it."""
+    if not args.save_predictions:
+        return None
+    return CocoPanopticWriter(args.save_predictions, "pred", classes=classes_of(predictor.cfg))
+
+
 def predict_pictures(
     args: argparse.Namespace,
     predictor: PanopticPredictor,
@@ -213,7 +221,7 @@ def main(args: argparse.Namespace) -> list[str]:
     predictor = build_predictor(args)
     failures: list[str] = []
     with ExitStack() as stack:
-        export = CocoPanopticWriter(args.save_predictions, "pred") if args.save_predictions else None
+        export = build_export(args, predictor)
         if export is not None:
             stack.callback(export.finish)  # also after an error and Ctrl-C: what is predicted is kept
         if files:

@@ -17,6 +17,7 @@ import argparse
 import os
 import sys
 
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.streams import build_test_loader, load_dataset
 from ptseg_d2.engine.export import PanopticExport
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
     if row not in names:
         raise RecipeError(f"{args.config_file} has no panoptic row {row!r}; it has: {', '.join(names)}")
     folders = output_folders(args, cfg.OUTPUT_DIR)
-    export = PanopticExport(coco=folders.get(COCO), cityscapes=folders.get(CITYSCAPES))
+    export = PanopticExport(coco=folders.get(COCO), cityscapes=folders.get(CITYSCAPES), classes=classes_of(cfg))
     loader = build_test_loader(cfg, args.dataset or cfg.DATASETS.TEST[0])
     inference_on_dataset(rows.panoptic(row), loader, export)
 

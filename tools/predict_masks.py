@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CLASS_NAMES, NUM_CLASSES
+from ptseg_d2.data.categories import ClassTable
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.masks import write_masks
@@ -42,11 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def content_table(index: dict[str, Any]) -> str:
+def content_table(index: dict[str, Any], classes: ClassTable) -> str:
     """How much of each class was predicted, and in how many images."""
-    shares = np.array([image["class_shares"] for image in index["images"].values()]).reshape(-1, NUM_CLASSES)
+    shares = np.array([image["class_shares"] for image in index["images"].values()]).reshape(-1, classes.num_classes)
     rows = [
-        (name, f"{100 * shares[:, i].mean():.3f}", int((shares[:, i] > 0).sum())) for i, name in enumerate(CLASS_NAMES)
+        (name, f"{100 * shares[:, i].mean():.3f}", int((shares[:, i] > 0).sum()))
+        for i, name in enumerate(classes.names)
     ]
     return tabulate(rows, headers=["class", "% of the pixels", f"of {len(shares)} images"], tablefmt="github")
 
@@ -56,9 +58,10 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
     dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
     network = MeanOfNetworks([load_network(cfg, weights) for weights in args.weights])
-    quantiles = None if args.quantile is None else ConfidenceQuantiles(NUM_CLASSES, args.quantile, args.cap)
+    classes = classes_of(cfg)
+    quantiles = None if args.quantile is None else ConfidenceQuantiles(classes.num_classes, args.quantile, args.cap)
     index = write_masks(dicts, network, Path(args.output), quantiles)
-    print(content_table(index))
+    print(content_table(index, classes))
 
 
 if __name__ == "__main__":

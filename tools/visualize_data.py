@@ -38,7 +38,7 @@ def draw_sample(dataset_dict: Mapping[str, Any], metadata: Metadata) -> Picture:
     image = read_image(dataset_dict["file_name"])
     if "label_file_name" not in dataset_dict:
         return image
-    ids, segments = ground_truth_panoptic(read_labels(dataset_dict))
+    ids, segments = ground_truth_panoptic(read_labels(dataset_dict), metadata.class_table)
     drawn = draw_panoptic(image, torch.from_numpy(ids), segments, metadata)
     return side_by_side([image, drawn], [dataset_dict["image_id"], "labels"])
 

@@ -1,7 +1,7 @@
 """How many pixels of every class each labelled image has: counted once, kept below $DETECTRON2_DATASETS.
 
 Reading all labels of a large data set takes minutes, so the counts are kept in `class_pixels/<data set>.npz`. An image
-whose label file has another size or time than then is counted again. C = 19 classes.
+whose label file has another size or time than then is counted again. C classes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from ptseg_d2.data.categories import CLASS_NAMES, NUM_CLASSES
+from ptseg_d2.data.categories import CITYSCAPES, ClassTable
 from ptseg_d2.data.targets import DataError, read_labels
 
 import numpy as np
@@ -28,13 +29,16 @@ VERSION = 1  # of the counts: raise it when the same label file gives other clas
 MAX_THREADS = 8  # decoding releases Python's lock, so threads suffice
 
 
-def scan(dataset_dicts: Sequence[Mapping[str, Any]], name: str, folder: Path) -> NDArray[np.int64]:
+def scan(
+    dataset_dicts: Sequence[Mapping[str, Any]], name: str, folder: Path, classes: ClassTable = CITYSCAPES
+) -> NDArray[np.int64]:
     """Pixels of every class in every image; label files are read unless they were counted before.
 
     Args:
         dataset_dicts: entries of a labelled data set, or of a part of it.
         name: of the data set, also of its file in the cache.
         folder: of the cache, usually `paths.class_pixels_folder()`. A warning says so if it cannot be written.
+        classes: of the data set.
 
     Returns:
         (images, C) int64. A row of zeros for an image whose label cannot be used; a warning names it.
@@ -50,17 +54,17 @@ def scan(dataset_dicts: Sequence[Mapping[str, Any]], name: str, folder: Path) ->
     keys = [_key(item) for item in dataset_dicts]
     new = {key: item for key, item in zip(keys, dataset_dicts) if key not in known}
     if new:
-        known.update(_count_all(new, name))
+        known.update(_count_all(new, name, classes.num_classes))
         _save(file, known)
-    nothing = np.zeros(NUM_CLASSES, np.int64)
-    counts = np.array([known.get(key, nothing) for key in keys], np.int64).reshape(-1, NUM_CLASSES)
-    _report(counts, name)
+    nothing = np.zeros(classes.num_classes, np.int64)
+    counts = np.array([known.get(key, nothing) for key in keys], np.int64).reshape(-1, classes.num_classes)
+    _report(counts, name, classes)
     return counts
 
 
-def count_pixels(sem_seg: NDArray[np.integer]) -> NDArray[np.int64]:
+def count_pixels(sem_seg: NDArray[np.integer], num_classes: int) -> NDArray[np.int64]:
     """(C,) pixels of each class in a map (H, W) of train ids; void is left out."""
-    return np.bincount(sem_seg.ravel(), minlength=NUM_CLASSES)[:NUM_CLASSES]
+    return np.bincount(sem_seg.ravel(), minlength=num_classes)[:num_classes]
 
 
 def _key(item: Mapping[str, Any]) -> str:
@@ -72,18 +76,22 @@ def _key(item: Mapping[str, Any]) -> str:
         return f"{item['image_id']} unreadable"  # never kept: reading it fails, too
 
 
-def _count_all(items: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, NDArray[np.int64]]:
+def _count_all(items: Mapping[str, Mapping[str, Any]], name: str, num_classes: int) -> dict[str, NDArray[np.int64]]:
     """Counts (C,) of the images that can be used, by the same keys."""
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as threads:
         counted = tqdm(
-            threads.map(_count, items.values()), total=len(items), desc=f"classes in {name}", unit="image", disable=None
+            threads.map(partial(_count, num_classes=num_classes), items.values()),
+            total=len(items),
+            desc=f"classes in {name}",
+            unit="image",
+            disable=None,
         )
         return {key: counts for key, counts in zip(items, counted) if counts is not None}
 
 
-def _count(item: Mapping[str, Any]) -> NDArray[np.int64] | None:
+def _count(item: Mapping[str, Any], num_classes: int) -> NDArray[np.int64] | None:
     try:
-        return count_pixels(read_labels(item).sem_seg)
+        return count_pixels(read_labels(item).sem_seg, num_classes)
     except (DataError, OSError) as error:
         logger.warning("Counted as an image without any class: %s", error)
         return None
@@ -120,6 +128,6 @@ def _save(file: Path, known: Mapping[str, NDArray[np.int64]]) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _report(counts: NDArray[np.int64], name: str) -> None:
-    images = ", ".join(f"{label} {number}" for label, number in zip(CLASS_NAMES, (counts > 0).sum(axis=0)))
+def _report(counts: NDArray[np.int64], name: str, classes: ClassTable) -> None:
+    images = ", ".join(f"{label} {number}" for label, number in zip(classes.names, (counts > 0).sum(axis=0)))
     logger.info("%s: %d images; images with %s", name, len(counts), images)

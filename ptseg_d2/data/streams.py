@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
-from ptseg_d2.data.categories import NUM_CLASSES, THING_IDS, class_ids
 from ptseg_d2.data.class_pixels import scan
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 from ptseg_d2.data.lists import keep_listed, list_files
 from ptseg_d2.data.loader import StreamDataset
@@ -80,7 +80,7 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
             noise=cfg.INPUT.SOURCE_NOISE,
         ),
         flip=cfg.INPUT.SOURCE_FLIP,
-        thing_ids=class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
+        thing_ids=classes_of(cfg).ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
         restyle=_restyle(cfg),
         focus_share=cfg.INPUT.RARE_CLASS_MIN_SHARE,
         focus_crops=cfg.INPUT.RARE_CLASS_CROPS,
@@ -201,7 +201,7 @@ def _draw_source(cfg: CfgNode, parts: Sequence[tuple[str, list[dict[str, Any]]]]
     num_images = sum(len(dicts) for _, dicts in parts)
     if cfg.INPUT.RARE_CLASS_TEMPERATURE == 0:
         return shuffled(num_images, seed)
-    counts = np.concatenate([scan(dicts, name, class_pixels_folder()) for name, dicts in parts])
+    counts = np.concatenate([scan(dicts, name, class_pixels_folder(), classes_of(cfg)) for name, dicts in parts])
     classes = _drawn_classes(cfg)
     if counts[:, classes].sum() == 0:
         logger.warning("Source images are drawn uniformly: none shows one of %s", cfg.INSTANCE.GROUP or "the classes")
@@ -217,15 +217,16 @@ def _draw_target(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> Draw:
     classes = _drawn_classes(cfg)
     shares = shares[:, classes]
     options = cfg.MODEL.SELF_TRAINING
-    uniform = [classes.index(i) for i in class_ids(options.UNIFORM_CLASSES) if i in classes]
+    uniform = [classes.index(i) for i in classes_of(cfg).ids(options.UNIFORM_CLASSES) if i in classes]
     return by_importance(shares, options.UNIFORM_PRIOR, uniform)
 
 
 def _drawn_classes(cfg: CfgNode) -> list[int]:
     """The classes by whose content images are drawn: those of the group, or the things, or all."""
+    classes = classes_of(cfg)
     if cfg.INSTANCE.GROUP:
-        return list(class_ids(cfg.INSTANCE.GROUP))
-    return list(THING_IDS if cfg.INPUT.DRAW_THINGS else range(NUM_CLASSES))
+        return list(classes.ids(cfg.INSTANCE.GROUP))
+    return list(classes.thing_ids if cfg.INPUT.DRAW_THINGS else range(classes.num_classes))
 
 
 def _restyle(cfg: CfgNode) -> RandomStyle | None:

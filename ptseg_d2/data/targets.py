@@ -1,4 +1,4 @@
-"""Labels from the official files of SYNTHIA, GTA5 and Cityscapes: train ids and instance ids.
+"""Labels from the official files of SYNTHIA, GTA5, Cityscapes and CVPPP: train ids and instance ids.
 
 Shapes: H x W pixels. Class 255 = void. Instance id 0 = none, -1 = ignored (a thing pixel whose instance is
 unknown), 1..K = instances, consecutive over all thing classes. A bad file raises `DataError`, which names it.
@@ -55,15 +55,15 @@ def read_labels(dataset_dict: Mapping[str, Any]) -> Labels:
     """Labels of one entry of a registered labelled data set.
 
     Args:
-        dataset_dict: with keys file_name, label_file_name, label_format ("synthia", "gta5" or "cityscapes")
-            and, for cityscapes, instance_file_name.
+        dataset_dict: with keys file_name, label_file_name, label_format ("synthia", "gta5",
+            "cityscapes" or "cvppp") and, for cityscapes, instance_file_name.
 
     Raises:
         FileNotFoundError: a file is missing.
         DataError: a label file is unreadable, has another size than the image or an unknown class id.
         ValueError: unknown label_format.
     """
-    readers = {"synthia": _read_synthia, "gta5": _read_gta5, "cityscapes": _read_cityscapes}
+    readers = {"synthia": _read_synthia, "gta5": _read_gta5, "cityscapes": _read_cityscapes, "cvppp": _read_cvppp}
     label_format = dataset_dict["label_format"]
     if label_format not in readers:
         raise ValueError(f"unknown label_format {label_format!r}; expected one of: {', '.join(readers)}")
@@ -169,3 +169,10 @@ def _read_gta5(dataset_dict: Mapping[str, Any]) -> Labels:
     """Palette PNG whose indices are Cityscapes label ids; GTA5 has no instances."""
     sem_seg = _cityscapes_train_ids(dataset_dict["label_file_name"])
     return Labels(sem_seg, -IS_THING[sem_seg].astype(np.int64))
+
+
+def _read_cvppp(dataset_dict: Mapping[str, Any]) -> Labels:
+    """Numbers of leaves, 0 = background; the classes are 0 = background, 1 = leaf."""
+    numbers = read_one_channel(dataset_dict["label_file_name"])
+    leaves = numbers > 0
+    return Labels(leaves.astype(np.int64), _number_instances(numbers, leaves, leaves))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.engine.masks import with_masks
 from ptseg_d2.engine.predicted import spread, target_images
@@ -58,7 +57,7 @@ def measure_agreement(rows: Rows, pair: Round) -> float:
     """
     student, teacher = (rows.round_model(pair, part) for part in ("student", "teacher"))
     dicts, noise = target_images(with_masks(pair[1]))
-    quality = PanopticQuality(CLASS_NAMES, THING_IDS)
+    quality = PanopticQuality(rows.classes.names, rows.classes.thing_ids)
     images = spread(dicts, pair[1].RECIPE.AGREEMENT_IMAGES)
     mapper = TestMapper()
     with seeded(max(pair[1].SEED, 0)):

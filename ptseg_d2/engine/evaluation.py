@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CLASS_NAMES, MEANS
+from ptseg_d2.data.categories import ClassTable
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import build_test_loader
 from ptseg_d2.data.targets import read_labels
@@ -59,14 +60,14 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         "seed": cfg.SEED,
         "datasets": {key.lower(): list(cfg.DATASETS[key]) for key in ("SOURCE", "TARGET", "TEST")},
         "seconds": stage_seconds(list(rows.stages.values())),
-        "classes": {name: [CLASS_NAMES[i] for i in ids] for name, ids in MEANS.items()},
+        "classes": _means(classes_of(cfg)),
     }
     results: dict[str, Any] = {}
     if comm.is_main_process():
         set_aside_other_results(Path(path), header)
         forget_rounds(Path(path))
         results = update_results(path, header)
-    ground_truth = GroundTruthCache()
+    ground_truth = GroundTruthCache(classes_of(cfg))
     exported = [Scored("panoptic_seg", "panoptic", row) for row in rows.panoptic_rows()[-1:]]
     for model, scored in passes(rows):
         logger.info("Evaluating %s on %s", ", ".join(f"{s.section}.{s.row}" for s in scored), cfg.DATASETS.TEST[0])
@@ -83,6 +84,12 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
     return results
 
 
+def _means(classes: ClassTable) -> dict[str, list[str]]:
+    """Names of the classes of every mean."""
+    means = {**classes.panoptic_means, **classes.semantic_means}
+    return {name: [classes.names[i] for i in ids] for name, ids in means.items()}
+
+
 def _evaluate(
     cfg: CfgNode, model: nn.Module, scored: list[Scored], ground_truth: GroundTruthCache, export: bool
 ) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def _evaluate(
         for key in dict.fromkeys(s.key for s in scored)
     }
     coco = os.path.join(cfg.OUTPUT_DIR, "coco_panoptic")
-    exports = [PanopticExport(coco=coco, ground_truth=ground_truth)] if export else []
+    exports = [PanopticExport(coco=coco, ground_truth=ground_truth, classes=classes_of(cfg))] if export else []
     scores = inference_on_dataset(model, build_test_loader(cfg, name), _Together(evaluators, exports))
     update: dict[str, Any] = {}
     for key, section, row in scored if comm.is_main_process() else []:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ptseg_d2.data.categories import CITYSCAPES, ClassTable
 from ptseg_d2.evaluation.cityscapes_format import CityscapesWriter
 from ptseg_d2.evaluation.coco_panoptic import CocoPanopticWriter
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
@@ -31,6 +32,7 @@ class PanopticExport(DatasetEvaluator):
         cityscapes: str | os.PathLike[str] | None = None,
         ground_truth: GroundTruthCache | None = None,
         panoptic_key: str = "panoptic_seg",
+        classes: ClassTable = CITYSCAPES,
     ) -> None:
         """
         Args:
@@ -38,10 +40,12 @@ class PanopticExport(DatasetEvaluator):
             cityscapes: folder for predictions only, replaced as a whole; see `CityscapesWriter`.
             ground_truth: cache to share with an evaluator of the same data set; by default its own.
             panoptic_key: which of the outputs is written.
+            classes: of the data set.
         """
         self.coco = coco
         self.cityscapes = cityscapes
-        self.ground_truth = GroundTruthCache() if ground_truth is None else ground_truth
+        self.ground_truth = GroundTruthCache(classes) if ground_truth is None else ground_truth
+        self.classes = classes
         self.panoptic_key = panoptic_key
 
     def reset(self) -> None:
@@ -51,8 +55,8 @@ class PanopticExport(DatasetEvaluator):
         joining = not comm.is_main_process()
         self._coco = {}
         if self.coco is not None:
-            self._coco = {name: CocoPanopticWriter(self.coco, name, joining) for name in ("pred", "gt")}
-        self._cityscapes = None if self.cityscapes is None else CityscapesWriter(self.cityscapes, joining)
+            self._coco = {n: CocoPanopticWriter(self.coco, n, joining, self.classes) for n in ("pred", "gt")}
+        self._cityscapes = None if self.cityscapes is None else CityscapesWriter(self.cityscapes, joining, self.classes)
         if comm.is_main_process():
             comm.synchronize()
 

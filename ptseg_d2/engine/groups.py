@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import class_ids
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.engine.gpu_memory import free_cached_memory
 from ptseg_d2.engine.masks import with_masks
 from ptseg_d2.engine.recipe import trains_groups
@@ -36,7 +36,7 @@ def groups_of(cfg: CfgNode) -> list[list[str]]:
     """
     groups = [list(group) for group in cfg.INSTANCE.GROUPS] or [[]]
     names = [name for group in groups for name in group]
-    class_ids(names)
+    classes_of(cfg).ids(names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise RecipeError(f"INSTANCE.GROUPS names {twice[0]!r} twice; each class belongs to one group")

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import THING_IDS, VOID
+from ptseg_d2.data.categories import VOID
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import load_dataset
@@ -110,6 +111,7 @@ def write_guidance(
 def predicted_guide(rows: Rows, last: Round) -> Guide:
     """All instances that the models of a round find, whatever their score."""
     model = rows.round_model(last)
+    things = rows.classes.thing_ids
     mapper = TestMapper()
 
     def guide(item: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -118,7 +120,7 @@ def predicted_guide(rows: Rows, last: Round) -> Guide:
         assert model.finder is not None
         sem_seg, instance_ids, _ = find_instances(image.float(), logits, model.finder)
         min_area = round(last[1].INSTANCE.MIN_MASK_AREA * sem_seg.numel())
-        values: NDArray[np.uint8] = guidance_map(sem_seg, instance_ids, THING_IDS, min_area).byte().cpu().numpy()
+        values: NDArray[np.uint8] = guidance_map(sem_seg, instance_ids, things, min_area).byte().cpu().numpy()
         return values
 
     return guide
@@ -130,6 +132,7 @@ def oracle_guide(cfg: CfgNode) -> Guide:
         item["image_id"]: item for item in load_dataset((cfg.RECIPE.ORACLE_GUIDANCE,), "RECIPE.ORACLE_GUIDANCE")
     }
     share = cfg.RECIPE.ORACLE_GUIDANCE_SHARE
+    things = classes_of(cfg).thing_ids
     rng = np.random.default_rng(max(cfg.SEED, 0))
 
     def guide(item: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -141,7 +144,7 @@ def oracle_guide(cfg: CfgNode) -> Guide:
         labels = read_labels(labelled[item["image_id"]])
         numbers = np.unique(labels.instance_ids[labels.instance_ids > 0])
         chosen = numbers[rng.random(len(numbers)) < share]
-        is_chosen = np.isin(labels.instance_ids, chosen) & np.isin(labels.sem_seg, THING_IDS)
+        is_chosen = np.isin(labels.instance_ids, chosen) & np.isin(labels.sem_seg, things)
         return np.where(is_chosen, labels.sem_seg, VOID).astype(np.uint8)
 
     return guide

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import THING_IDS, VOID, class_ids
+from ptseg_d2.data.categories import VOID
 from ptseg_d2.data.class_pixels import count_pixels
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import load_dataset, target_dicts
@@ -73,19 +74,21 @@ def write_masks(
     masks: dict[str, Path] = {}
     shares: dict[str, list[float]] = {}
     skipped: list[str] = []
+    num_classes = 0
     for number, (image_id, prediction) in enumerate(_predictions(dataset_dicts, network, skipped)):
         masks[image_id] = partial / f"{number:06d}.png"
         confidence, labels = prediction.max(dim=0)
+        num_classes = len(prediction)
         sem_seg = labels.to(torch.uint8).cpu().numpy()
         write_png(masks[image_id], sem_seg)
-        shares[image_id] = _class_shares(sem_seg)
+        shares[image_id] = _class_shares(sem_seg, num_classes)
         if quantiles is not None:
             levels = (confidence * LEVELS).round().cpu().numpy().astype(np.uint16)
             quantiles.update(sem_seg, levels)
             write_png(_confidence_file(masks[image_id]), levels)
     if quantiles is not None:
         thresholds = quantiles.thresholds()
-        shares = {image_id: _class_shares(_keep_confident(path, thresholds)) for image_id, path in masks.items()}
+        shares = {i: _class_shares(_keep_confident(path, thresholds), num_classes) for i, path in masks.items()}
     images = {image_id: {"mask": path.name, "class_shares": shares[image_id]} for image_id, path in masks.items()}
     index = {"images": images, "skipped": skipped}
     (partial / MASKS.name).write_text(json.dumps(index), encoding="utf-8")
@@ -125,9 +128,9 @@ def _keep_confident(mask: Path, thresholds: NDArray[np.int64]) -> NDArray[np.uin
     return kept
 
 
-def _class_shares(sem_seg: NDArray[np.uint8]) -> list[float]:
+def _class_shares(sem_seg: NDArray[np.uint8], num_classes: int) -> list[float]:
     """Share of the pixels of a mask in each class."""
-    counts = count_pixels(sem_seg)
+    counts = count_pixels(sem_seg, num_classes)
     shares: list[float] = (counts / sem_seg.size).tolist()
     return shares
 
@@ -151,7 +154,8 @@ def write_png(path: Path, values: NDArray[Any]) -> None:
 def predicted_share(cfg: CfgNode) -> float:
     """Mean share of the target images' pixels that were predicted as a class of INSTANCE.GROUP."""
     shares = np.array([item["class_shares"] for item in target_dicts(cfg)])
-    ids = class_ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else THING_IDS
+    classes = classes_of(cfg)
+    ids = classes.ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else classes.thing_ids
     return float(shares[:, ids].sum(axis=1).mean())
 
 

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS, VOID, class_ids
+from ptseg_d2.data.categories import VOID, ClassTable
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.engine.mix_candidates import Candidate, candidate_config, read_candidates
 from ptseg_d2.engine.predicted import encode, spread, target_images
 from ptseg_d2.engine.records import RecipeError, check_same_settings, read_done, write_atomically
@@ -57,19 +58,22 @@ def choose_networks(cfg: CfgNode, resume: bool = False) -> None:
         return
     judge = {"stability": score_by_stability, "oracle": score_by_labels}[cfg.INSTANCE.MIX_BY]
     scores = [judge(cfg, candidate) for candidate in tqdm(candidates, desc="networks", unit="network")]
-    text = json.dumps(best_of_each_class(candidates, scores), indent=1)
+    text = json.dumps(best_of_each_class(candidates, scores, classes_of(cfg)), indent=1)
     write_atomically(Path(cfg.OUTPUT_DIR) / CHOICE, text)
 
 
-def best_of_each_class(candidates: list[Candidate], scores: list[Scores]) -> dict[str, dict[str, Any]]:
+def best_of_each_class(
+    candidates: list[Candidate], scores: list[Scores], classes: ClassTable
+) -> dict[str, dict[str, Any]]:
     """The run and group with the highest value of each class; the first one where nobody has a value.
 
     Args:
         candidates: in the order of INSTANCE.MIX_FROM.
         scores: of their classes.
+        classes: of the data sets.
     """
     choice: dict[str, dict[str, Any]] = {}
-    for name in (CLASS_NAMES[thing] for thing in THING_IDS):
+    for name in (classes.names[thing] for thing in classes.thing_ids):
         offers = [(candidate, found[name]) for candidate, found in zip(candidates, scores) if name in found]
         if not offers:
             continue
@@ -96,7 +100,7 @@ def score_by_stability(cfg: CfgNode, candidate: Candidate) -> Scores:
                 of_class = sem_seg.where(sem_seg == thing, VOID)
                 if int((of_class == thing).sum()) >= model.min_mask_area(of_class):
                     of_masks.append(list(model.pseudo_instances(teacher, student, of_class)[1].values()))
-    return {CLASS_NAMES[thing]: mean_stability(of_masks) for thing, of_masks in finds.items()}
+    return {classes_of(cfg).names[thing]: mean_stability(of_masks) for thing, of_masks in finds.items()}
 
 
 def mean_stability(finds: Sequence[Sequence[float]]) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def mixed_networks(cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
     for candidate in read_candidates(cfg):
         chosen = [name for name, best in choice.items() if (best["run"], best["group"]) == candidate.place]
         if chosen:
-            networks.append((class_ids(chosen), _load(cfg, candidate)))
+            networks.append((classes_of(cfg).ids(chosen), _load(cfg, candidate)))
     return networks
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.engine.records import RecipeError, changed_settings, read_done
 
 from detectron2.config import CfgNode
@@ -88,7 +88,8 @@ def _candidates_of(cfg: CfgNode, run: str) -> list[Candidate]:
                 f"INSTANCE.MIX_FROM: {folder} has other embeddings than the config of the mix "
                 f"({'; '.join(changed[:4])}); leave it out, or mix with its settings"
             )
-    everything = tuple(CLASS_NAMES[thing] for thing in THING_IDS)
+    classes = classes_of(cfg)
+    everything = tuple(classes.names[thing] for thing in classes.thing_ids)
     return [
         Candidate(os.fspath(run), folder.name, tuple(records[folder]["INSTANCE.GROUP"]) or everything)
         for folder in folders

@@ -9,6 +9,7 @@ Shapes: H x W pixels; images are (H, W, 3) uint8 RGB.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -21,12 +22,15 @@ from ptseg_d2.engine.errors import RecipeError
 from ptseg_d2.engine.rows import Rows
 from ptseg_d2.engine.run_folder import load_run
 from ptseg_d2.inference.predictor import PanopticModel
+from ptseg_d2.inference.single_network import SingleNetwork
 from ptseg_d2.inference.tiling import predict_tiled
+from ptseg_d2.resizing import resize
 
 import numpy as np
 import torch
 from detectron2.data import MetadataCatalog
 from numpy.typing import NDArray
+from torch import Tensor
 
 Picture = NDArray[np.uint8]
 
@@ -192,14 +196,14 @@ class PanopticPredictor:
 
 @torch.no_grad()
 def predict_images(
-    model: PanopticModel, images: Sequence[Picture], max_pixels: int, batch_size: int
+    model: PanopticModel | SingleNetwork, images: Sequence[Picture], max_pixels: int, batch_size: int
 ) -> list[PanopticPrediction]:
     """Panoptic results of images of any sizes.
 
     Args:
         model: with a finder.
         images: (H, W, 3) uint8 RGB.
-        max_pixels: larger images are cut into tiles.
+        max_pixels: larger images are cut into tiles; a single network sees them smaller instead.
         batch_size: images of one size that the semantic network sees at once.
 
     Raises:
@@ -218,7 +222,9 @@ def predict_images(
     predictions: dict[int, PanopticPrediction] = {}
     for batch in batches:
         tensors = torch.stack([to_tensor(images[index]) for index in batch])
-        if tensors[0, 0].numel() > max_pixels:
+        if isinstance(model, SingleNetwork):
+            found = [_predict_whole(model, tensor, max_pixels) for tensor in tensors]
+        elif tensors[0, 0].numel() > max_pixels:
             found = [predict_tiled(model, tensor, max_pixels) for tensor in tensors]
         else:
             logits = model.semantic.predict(tensors)["sem_seg"]  # type: ignore[operator]
@@ -227,6 +233,16 @@ def predict_images(
             classes = sem_seg.to(torch.uint8).cpu().numpy()
             predictions[index] = PanopticPrediction(ids.cpu().numpy(), segments, classes, images[index])
     return [predictions[index] for index in range(len(images))]
+
+
+def _predict_whole(model: SingleNetwork, image: Tensor, max_pixels: int) -> tuple[Tensor, Tensor, list[dict[str, Any]]]:
+    """(H, W) classes, (H, W) segment ids and segments_info of a (3, H, W) image that the network sees at once."""
+    height, width = image.shape[-2:]
+    scale = min(1.0, math.sqrt(max_pixels / (height * width)))
+    size = (max(1, int(height * scale)), max(1, int(width * scale)))
+    item = {"image": image if scale == 1 else resize(image[None].float(), size)[0], "height": height, "width": width}
+    output = model([item])[0]
+    return (output["sem_seg"].argmax(0), *output["panoptic_seg"])
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ptseg_d2.data.categories import SYNTHIA16_IDS
 from ptseg_d2.engine.oracle_masks import OracleMaskModel
 from ptseg_d2.engine.rounds import SEMANTIC
 from ptseg_d2.engine.rows import Rows
@@ -15,6 +14,9 @@ from torch import nn
 
 ORACLE_MASKS = "instance_oracle_masks"
 """Section of results.json with instance scores inside the true class masks (thesis table 12.1)."""
+
+SECTIONS = ("panoptic", "semantic", "instance")
+"""Sections of results.json that a whole panoptic result fills."""
 
 _VARIANT = "panoptic_seg_"
 """Begins the key of an output whose rest is the row of "instance" that it fills."""
@@ -36,10 +38,12 @@ class Scored(NamedTuple):
 
 def passes(rows: Rows) -> Iterator[tuple[nn.Module, list[Scored]]]:
     """Models, each with what its outputs fill in results.json; the branches of a row see an image once."""
+    for row in rows.single_stages():
+        yield rows.panoptic(row), [Scored("panoptic_seg", section, row) for section in SECTIONS]
     semantic_rows = _semantic_rows(rows)
     others = _others(rows)
     for pair, names in _rows_of_stages(rows).items():
-        variants = {"panoptic_seg_16way": _only_16(rows, names[0])}
+        variants = {"panoptic_seg_16way": _restricted(rows, names[0])} if rows.classes.restricted_ids else {}
         scored = [Scored("panoptic_seg", "panoptic", row) for row in names]
         scored += [Scored("panoptic_seg", "semantic", row) for row in semantic_rows.pop(pair[0], [])]
         scored += [Scored("panoptic_seg", "instance", row) for row in names if row != "source"]
@@ -48,6 +52,7 @@ def passes(rows: Rows) -> Iterator[tuple[nn.Module, list[Scored]]]:
             scored += [Scored(key, "instance", key.removeprefix(_VARIANT)) for key in others]
             others = {}
         model = rows.panoptic(names[0], variants)
+        assert isinstance(model, PanopticModel)
         finders = [v.finder for v in model.all_variants().values() if isinstance(v.finder, EmbeddingFinder)]
         for finder in finders:
             finder.keep_embeddings = True
@@ -70,7 +75,8 @@ def _rows_of_stages(rows: Rows) -> dict[tuple[str, str], list[str]]:
     stages = rows.panoptic_stages()
     names: dict[tuple[str, str], list[str]] = {}
     for row in rows.panoptic_rows():
-        names.setdefault(stages[row], []).append(row)
+        if row in stages and row not in rows.single_stages():
+            names.setdefault(stages[row], []).append(row)
     return names
 
 
@@ -84,10 +90,10 @@ def _semantic_rows(rows: Rows) -> dict[str, list[str]]:
     return {stage: names for stage, names in of_stage.items() if stage in rows.stages}
 
 
-def _only_16(rows: Rows, row: str) -> Variant:
-    """The row with the classes that SYNTHIA does not have taken out of the logits."""
+def _restricted(rows: Rows, row: str) -> Variant:
+    """The row with the classes outside of the 16-way means, which SYNTHIA does not have, taken out of the logits."""
     _, instance = rows.panoptic_stages()[row]
-    return Variant(rows.finder(instance), rows.min_score(instance), SYNTHIA16_IDS)
+    return Variant(rows.finder(instance), rows.min_score(instance), rows.classes.restricted_ids)
 
 
 def _others(rows: Rows) -> dict[str, Variant]:

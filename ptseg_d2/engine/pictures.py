@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
-from ptseg_d2.data.categories import COLORS
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import DataError, read_image
 from ptseg_d2.data.mappers import TargetViewsMapper
 from ptseg_d2.engine.predicted import Noise, encode, spread, target_images
@@ -67,6 +67,7 @@ class PseudoLabelPictures(HookBase):
         self.model = model
         self.folder = Path(cfg.OUTPUT_DIR) / FOLDER
         self.period = cfg.VIS_PERIOD
+        self.colors = classes_of(cfg).colors
         images, self.noise = target_images(cfg)
         if isinstance(model, EmbeddingMomentumTeacher):
             images = _with_things(images, model.thing_ids, cfg.INSTANCE.MIN_MASK_AREA)
@@ -94,7 +95,7 @@ class PseudoLabelPictures(HookBase):
             for number, item in enumerate(self.images):
                 try:
                     with seeded(number):  # the same noise and anchors each time, none of the training's random numbers
-                        picture = draw_pseudo_labels(self.model, item, self.noise)
+                        picture = draw_pseudo_labels(self.model, item, self.noise, self.colors)
                 except DataError as error:  # training skips a bad image, too
                     logger.warning("No picture of a pseudo label: %s", error)
                     continue
@@ -110,13 +111,16 @@ class PseudoLabelPictures(HookBase):
 
 
 @torch.no_grad()
-def draw_pseudo_labels(model: MomentumTeacher, item: dict[str, Any], noise: Noise) -> Picture:
+def draw_pseudo_labels(
+    model: MomentumTeacher, item: dict[str, Any], noise: Noise, colors: Sequence[tuple[int, int, int]]
+) -> Picture:
     """A target image beside what a step would make the student learn on it, the whole image being its only view.
 
     Args:
         model: in evaluation mode.
         item: entry of the target, with `predicted_file_name` for instances.
         noise: of the image that the student separates instances in.
+        colors: RGB of the classes.
     """
     image = read_image(item["file_name"])
     small = shrink_photo(image)
@@ -126,7 +130,7 @@ def draw_pseudo_labels(model: MomentumTeacher, item: dict[str, Any], noise: Nois
         return join_pair(small, paint_pseudo_instances(small, shrink_labels_to(ids.cpu().numpy(), size)))
     assert isinstance(model, SemanticMomentumTeacher)
     labels = _pseudo_classes(model, item, (image.shape[0], image.shape[1]))
-    return join_pair(small, paint_pseudo_classes(small, shrink_labels_to(labels, size), COLORS))
+    return join_pair(small, paint_pseudo_classes(small, shrink_labels_to(labels, size), colors))
 
 
 def makes_labels(model: MomentumTeacher) -> bool:

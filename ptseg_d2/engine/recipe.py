@@ -26,6 +26,9 @@ STAGES = (
     "instance_adapted",
     "instance_selftrain",
     "instance_mix",
+    "panoptic_source",
+    "panoptic_adapted",
+    "panoptic_selftrain",
 )
 """Every stage a recipe can have, in the order in which results are reported."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ptseg_d2.data.categories import CLASS_NAMES, COLORS, THING_IDS
+from ptseg_d2.data.categories import ClassTable
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.engine.predicted import spread
 from ptseg_d2.engine.report_pictures import class_legend, photo, to_picture
@@ -83,7 +83,7 @@ def embedding_blocks(dataset_name: str, rows: Rows) -> list[Block]:
         rows: models of the run.
     """
     model = rows.panoptic(rows.panoptic_rows()[-1])
-    if not isinstance(model.finder, EmbeddingFinder):
+    if not isinstance(model, PanopticModel) or not isinstance(model.finder, EmbeddingFinder):
         return [missing("The instances of this run are not made from embeddings.")]
     dicts = spread(DatasetCatalog.get(dataset_name), NUM_CANDIDATES)
     scenes = [_scene(model, item) for item in dicts]
@@ -95,7 +95,7 @@ def embedding_blocks(dataset_name: str, rows: Rows) -> list[Block]:
     samples: dict[tuple[int, ...], list[Sample]] = {}
     for number, scene in enumerate(scenes):
         maps = dict(_embeddings(scene, networks))
-        gallery.append((scene.image_id, _embedding_figures(scene, maps)))
+        gallery.append((scene.image_id, _embedding_figures(scene, maps, rows.classes)))
         for thing_ids, embeddings in maps.items():
             samples.setdefault(thing_ids, []).append(_sample(scene, embeddings, thing_ids, number))
     text = (
@@ -103,7 +103,7 @@ def embedding_blocks(dataset_name: str, rows: Rows) -> list[Block]:
         "object should have one colour, those of neighbouring objects different ones. With one network per group of "
         "classes each has colours of its own."
     )
-    return [Text(text), class_legend(), Gallery(gallery), *_plane_blocks(samples, scenes)]
+    return [Text(text), class_legend(rows.classes), Gallery(gallery), *_plane_blocks(samples, scenes, rows.classes)]
 
 
 def _scene(model: PanopticModel, item: dict[str, Any]) -> Scene:
@@ -124,7 +124,9 @@ def _embeddings(
             yield thing_ids, network.predict(scene.image[None])["embeddings"][0].cpu().numpy()  # type: ignore[operator]
 
 
-def _embedding_figures(scene: Scene, maps: dict[tuple[int, ...], NDArray[np.floating]]) -> list[Figure]:
+def _embedding_figures(
+    scene: Scene, maps: dict[tuple[int, ...], NDArray[np.floating]], classes: ClassTable
+) -> list[Figure]:
     step = max(1, round(scene.sem_seg.shape[1] / PANEL_WIDTH))
     sem_seg = scene.sem_seg[::step, ::step]
     maps = {thing_ids: embeddings[:, ::step, ::step] for thing_ids, embeddings in maps.items()}
@@ -136,9 +138,10 @@ def _embedding_figures(scene: Scene, maps: dict[tuple[int, ...], NDArray[np.floa
     present = [segment["category_id"] for segment in scene.things]
     largest = max(present, key=lambda class_id: int((sem_seg == class_id).sum()))
     main = next(thing_ids for thing_ids in maps if largest in thing_ids)
-    name = f"network of {', '.join(CLASS_NAMES[i] for i in main)}" if len(main) < len(THING_IDS) else "embeddings"
+    is_part = len(main) < len(classes.thing_ids)
+    name = f"network of {', '.join(classes.names[i] for i in main)}" if is_part else "embeddings"
     where = scene.image_id
-    panel = paint_segments(scene.ids, scene.segments, COLORS)
+    panel = paint_segments(scene.ids, scene.segments, classes.colors)
     return [
         photo(to_picture(scene.image), f"input {where}", "input"),
         Figure(data_uri(panel), f"result on {where}", f"result, {len(scene.things)} instances"),
@@ -160,7 +163,9 @@ def _sample(scene: Scene, embeddings: NDArray[np.floating], thing_ids: Sequence[
     return Sample(embeddings[:, y, x].T, number * ID_RANGE + ids, of_class)
 
 
-def _plane_blocks(samples: dict[tuple[int, ...], list[Sample]], scenes: Sequence[Scene]) -> list[Block]:
+def _plane_blocks(
+    samples: dict[tuple[int, ...], list[Sample]], scenes: Sequence[Scene], classes: ClassTable
+) -> list[Block]:
     """t-SNE of the networks with the most pixels, each on its own: their spaces have nothing in common."""
     merged = {thing_ids: _merge(parts) for thing_ids, parts in samples.items()}
     # A single instance has nothing to be apart from.
@@ -173,7 +178,7 @@ def _plane_blocks(samples: dict[tuple[int, ...], list[Sample]], scenes: Sequence
     for thing_ids in chosen:
         share = min(1.0, MAX_POINTS / total)
         sample = _fewer(merged[thing_ids], max(MIN_POINTS, int(share * len(merged[thing_ids].points))))
-        panels.update(_colored_planes(sample, [scene.image_id for scene in scenes]))
+        panels.update(_colored_planes(sample, [scene.image_id for scene in scenes], classes))
     caption = (
         f"t-SNE (scikit-learn, perplexity {PERPLEXITY:.0f} or a third of the points, PCA start, seed 0) of embeddings "
         f"of up to {MAX_POINTS} random pixels of predicted instances in {len(scenes)} images, one map per network, one "
@@ -184,16 +189,16 @@ def _plane_blocks(samples: dict[tuple[int, ...], list[Sample]], scenes: Sequence
     return [Figure(scatter_panels(panels), f"t-SNE of embeddings: {'; '.join(panels)}", caption, is_wide=True)]
 
 
-def _colored_planes(sample: Sample, image_ids: Sequence[str]) -> ColoredPoints:
+def _colored_planes(sample: Sample, image_ids: Sequence[str], classes: ClassTable) -> ColoredPoints:
     """One map of a network, coloured by instance, by class if there are several, and by instance in each image."""
     plane = plane_layout(sample.points)
     numbers = np.unique(sample.instances, return_inverse=True)[1]
     colors = distinct_colors(int(numbers.max()) + 1)[numbers]
     found = sorted(set(sample.classes.tolist()))
-    names = ", ".join(CLASS_NAMES[i] for i in found)
+    names = ", ".join(classes.names[i] for i in found)
     panels = {f"{names}: {numbers.max() + 1} instances": (plane, colors)}
     if len(found) > 1:
-        panels[f"{names}: by class"] = (plane, np.array(COLORS, dtype=np.uint8)[sample.classes])
+        panels[f"{names}: by class"] = (plane, np.array(classes.colors, dtype=np.uint8)[sample.classes])
     image_numbers = sample.instances // ID_RANGE
     for number in sorted(set(image_numbers.tolist())):
         is_here = image_numbers == number

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ptseg_d2.data.categories import CATEGORIES, COLORS
+from ptseg_d2.data.categories import ClassTable
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.rows import Rows
 from ptseg_d2.engine.run_files import ImageScore
 from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
-from ptseg_d2.inference.predictor import PanopticModel
 from ptseg_d2.visualization.panels import Picture, data_uri, paint_segments, shrink_photo
 from ptseg_d2.visualization.report import Block, Figure, Gallery, Heading, Legend
 
 import numpy as np
 from detectron2.data import DatasetCatalog
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def class_legend() -> Legend:
+def class_legend(classes: ClassTable) -> Legend:
     """Colours of the classes; "void" is black."""
-    return Legend([*((category.name, category.color) for category in CATEGORIES), ("void", (0, 0, 0))])
+    return Legend([*zip(classes.names, classes.colors), ("void", (0, 0, 0))])
 
 
 def example_blocks(
@@ -42,7 +41,7 @@ def example_blocks(
     names = list(dict.fromkeys([rows.panoptic_rows()[0], rows.panoptic_rows()[-1]]))
     models = {name: rows.panoptic(name) for name in names}
     items = {str(item["image_id"]): item for item in DatasetCatalog.get(dataset_name)}
-    blocks: list[Block] = [class_legend()]
+    blocks: list[Block] = [class_legend(rows.classes)]
     for title, scores in (("Worst", worst), ("Best", best)):
         if not scores:
             continue
@@ -51,17 +50,17 @@ def example_blocks(
         for score in (s for s in scores if s.image_id in items):
             old = before.get(score.image_id)
             change = f"PQ {score.pq:.1f}" if old is None or len(names) == 1 else f"PQ {old:.1f} → {score.pq:.1f}"
-            gallery.append((f"{score.image_id}: {change}", _example(items[score.image_id], models)))
+            gallery.append((f"{score.image_id}: {change}", _example(items[score.image_id], models, rows.classes)))
         blocks.append(Gallery(gallery))
     return blocks
 
 
-def _example(item: dict[str, Any], models: dict[str, PanopticModel]) -> list[Figure]:
+def _example(item: dict[str, Any], models: Mapping[str, nn.Module], classes: ClassTable) -> list[Figure]:
     item = TestMapper()(item)
-    panels = {"truth": paint_segments(*ground_truth_panoptic(read_labels(item)), COLORS)}
+    panels = {"truth": paint_segments(*ground_truth_panoptic(read_labels(item), classes), classes.colors)}
     for name, model in models.items():
         ids, segments = model([item])[0]["panoptic_seg"]
-        panels[name] = paint_segments(ids.cpu().numpy(), segments, COLORS)
+        panels[name] = paint_segments(ids.cpu().numpy(), segments, classes.colors)
     image_id = item["image_id"]
     return [
         photo(to_picture(item["image"]), f"input {image_id}", "input"),

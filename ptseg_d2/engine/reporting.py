@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.categories import ClassTable
 from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.engine.provenance import code_version, hardware, library_versions, now
 from ptseg_d2.engine.recipe import trains_groups
@@ -74,7 +75,7 @@ def write_report(cfg: CfgNode, stages: Sequence[CfgNode], rows: Rows, path: Path
         Section("Per class", [*per_class_blocks(results), *confusion_blocks(output, results)]),
         Section("Worst and best test images", _examples(cfg, rows, output)),
         Section("Embeddings", _embeddings(cfg, rows)),
-        Section("Pseudo labels over time", pseudo_label_blocks(stages)),
+        Section("Pseudo labels over time", pseudo_label_blocks(stages, rows.classes)),
     ]
     title = f"{Path(results.get('config', 'run')).stem}, seed {results.get('seed', cfg.SEED)}"
     write_atomically(path, render(title, sections))
@@ -171,7 +172,7 @@ def _embeddings(cfg: CfgNode, rows: Rows) -> list[Block]:
     return embedding_blocks(cfg.DATASETS.TEST[0], rows)
 
 
-def pseudo_label_blocks(stages: Sequence[CfgNode]) -> list[Block]:
+def pseudo_label_blocks(stages: Sequence[CfgNode], classes: ClassTable) -> list[Block]:
     """Pictures of `ptseg_d2.engine.pictures`: first, middle and last of each image."""
     blocks: list[Block] = []
     for stage in stages:
@@ -188,7 +189,7 @@ def pseudo_label_blocks(stages: Sequence[CfgNode]) -> list[Block]:
         "Class colours: classes that are learned, stripes: unsure pixels. Instances: one colour each, grey: unstable, "
         "not learned from."
     )
-    return [Text(text), class_legend(), *blocks]
+    return [Text(text), class_legend(classes), *blocks]
 
 
 def _over_time(image_id: str, shots: Sequence[tuple[int, Path]]) -> list[Figure]:

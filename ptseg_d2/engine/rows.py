@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS, class_ids
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.engine.mix import mix_row, mixed_networks
 from ptseg_d2.engine.rounds import (
@@ -23,6 +23,7 @@ from ptseg_d2.inference.predictor import (
     PanopticOptions,
     Variant,
 )
+from ptseg_d2.inference.single_network import SingleNetwork
 from ptseg_d2.modeling.embedding_teacher import build_clustering
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
 
@@ -49,6 +50,7 @@ class Rows:
         self.rounds = [(stage_name(semantic), stage_name(instance)) for (semantic, instance), _ in rounds]
         best = best_round([agreement for _, agreement in rounds]) if rounds else 0
         self.final = self.rounds[best] if rounds else (SEMANTIC, INSTANCE)
+        self.classes = classes_of(cfg)
         self.options = panoptic_options(cfg)
         self.supervised = cfg.RECIPE.SUPERVISED_ROW
         # Guidance, and with it what it may read, begins with the second round.
@@ -82,21 +84,29 @@ class Rows:
     def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
         """Thing classes and the network that separates them, for each run of a stage."""
         networks = [
-            (class_ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else THING_IDS, trained_network(c))
+            (self.classes.ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else self.classes.thing_ids, trained_network(c))
             for c in run_configs(cfg)
         ]
-        rest = tuple(sorted(set(THING_IDS) - {i for ids, _ in networks for i in ids}))
+        rest = tuple(sorted(set(self.classes.thing_ids) - {i for ids, _ in networks for i in ids}))
         start = self.stages.get(cfg.RECIPE.INIT_FROM)
         if rest and start is not None and not cfg.RECIPE.INIT_BACKBONE_ONLY:
             # The networks that the groups started from.
             found = [(tuple(set(ids) & set(rest)), network) for ids, network in self._networks(start)]
             networks += [(ids, network) for ids, network in found if ids]
         elif rest:
-            logger.warning("No network of %s separates %s", cfg.OUTPUT_DIR, ", ".join(CLASS_NAMES[i] for i in rest))
+            names = ", ".join(self.classes.names[i] for i in rest)
+            logger.warning("No network of %s separates %s", cfg.OUTPUT_DIR, names)
         return networks
 
-    def panoptic(self, row: str, variants: Mapping[str, Variant] | None = None) -> PanopticModel:
-        """The whole system of a row of `panoptic_rows`, with further results of the same class probabilities."""
+    def panoptic(self, row: str, variants: Mapping[str, Variant] | None = None) -> PanopticModel | SingleNetwork:
+        """The whole system of a row of `panoptic_rows`.
+
+        Args:
+            row: of both branches, or of a single network.
+            variants: further results of the same class probabilities, of both branches only.
+        """
+        if row in self.single_stages():
+            return SingleNetwork(trained_network(self.stages[self.single_stages()[row]]))
         semantic, instance = self.panoptic_stages()[row]
         return PanopticModel(
             self.semantic(semantic), self.finder(instance), self.options, self.min_score(instance), variants
@@ -120,8 +130,14 @@ class Rows:
         return 0.0 if stage == "instance_source" else float(self.stages[stage].INSTANCE.MIN_SCORE)
 
     def panoptic_rows(self) -> list[str]:
-        """Rows for which both branches are there, the one that the run is about last."""
-        return [row for row, stages in self.panoptic_stages().items() if self.stages.keys() >= set(stages)]
+        """Rows that have a panoptic result, the one that the run is about last."""
+        of_branches = [row for row, stages in self.panoptic_stages().items() if self.stages.keys() >= set(stages)]
+        return [*self.single_stages(), *of_branches]
+
+    def single_stages(self) -> dict[str, str]:
+        """Row -> its stage, of the networks that do everything alone."""
+        rows = {self.supervised: "panoptic_source", "adapted": "panoptic_adapted", "selftrain": "panoptic_selftrain"}
+        return {row: stage for row, stage in rows.items() if stage in self.stages}
 
     def round_rows(self) -> list[str]:
         """The rows of the rounds that were tried; none if there is only one."""
@@ -148,7 +164,7 @@ def _part(network: nn.Module, name: str) -> nn.Module:
 def panoptic_options(cfg: CfgNode) -> PanopticOptions:
     """Sizes and morphology from INSTANCE."""
     return PanopticOptions(
-        thing_ids=THING_IDS,
+        thing_ids=classes_of(cfg).thing_ids,
         min_thing_share=cfg.INSTANCE.MIN_AREA,
         min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
         opening=cfg.INSTANCE.OPENING,

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.streams import images_per_step, require_masks, target_stream
 from ptseg_d2.engine.groups import Launcher, run_groups
 from ptseg_d2.engine.masks import predict_masks, predicted_share, with_masks
@@ -71,6 +72,7 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
         RecipeError: a mix chooses among runs that are not finished or do not fit.
     """
     for cfg in stages:
+        check_classes(cfg)
         if cfg.RECIPE.STAGE == "instance_mix":
             read_candidates(cfg)
             continue
@@ -83,6 +85,16 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
                     f"{num_processes} processes (--num-gpus x --num-machines); choose a multiple of {num_processes}"
                 )
         require_masks(with_masks(cfg))
+
+
+def check_classes(cfg: CfgNode) -> None:
+    """Raise a ValueError when the network does not tell apart what the data sets have."""
+    classes = classes_of(cfg)
+    if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES != classes.num_classes and not cfg.RECIPE.STAGE.startswith("instance"):
+        raise ValueError(
+            f"stage {cfg.RECIPE.STAGE}: MODEL.SEM_SEG_HEAD.NUM_CLASSES = {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, but the "
+            f"data sets have {classes.num_classes} classes: {', '.join(classes.names)}"
+        )
 
 
 def train(cfg: CfgNode, resume: bool) -> None:
@@ -136,7 +148,7 @@ def adapt_batch_norm(cfg: CfgNode, resume: bool = False) -> None:
     with torch.no_grad():
         update_bn_stats(forward, islice(batches(), cfg.SOLVER.MAX_ITER), cfg.SOLVER.MAX_ITER, progress="tqdm")
     DetectionCheckpointer(network, cfg.OUTPUT_DIR).save("model_final")
-    if cfg.RECIPE.STAGE == "semantic_adapted":
+    if cfg.RECIPE.STAGE in ("semantic_adapted", "panoptic_adapted"):
         predict_masks(cfg, network)
 
 
@@ -170,5 +182,8 @@ _WORK: dict[str, Callable[..., dict[str, Any] | None]] = {
     "instance_adapted": adapt_batch_norm,
     "instance_selftrain": _train_group,
     "instance_mix": choose_networks,
+    "panoptic_source": train,
+    "panoptic_adapted": adapt_batch_norm,
+    "panoptic_selftrain": train,
 }
 """What a stage, or a group of it, does: config and `resume` -> facts for `done.json`."""

@@ -22,9 +22,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptseg_d2.data.categories import THING_IDS, TRAIN_TO_CITYSCAPES
+from ptseg_d2.data.categories import CITYSCAPES, ClassTable
 from ptseg_d2.evaluation.coco_panoptic import CocoPanopticWriter, ImageId, picture_name
-from ptseg_d2.evaluation.ground_truth import LABEL_IDS
+from ptseg_d2.evaluation.ground_truth import label_id_table
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo
 from ptseg_d2.panoptic_ids import instance_ids_of_segments, replace_ids
 
@@ -44,16 +44,18 @@ class CityscapesWriter:
     Args:
         folder: of the export, replaced as a whole.
         joining: whether another process has begun the same export, whose files stay.
+        classes: of the data set; those of another world are written with their own label ids.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], joining: bool = False) -> None:
+    def __init__(self, folder: str | os.PathLike[str], joining: bool = False, classes: ClassTable = CITYSCAPES) -> None:
+        self.classes = classes
         self.folder = Path(folder)
         self._partial = self.folder.with_name(f"{self.folder.name}.partial")
         if self._partial.exists() and not joining:
             shutil.rmtree(self._partial)
         for part in (LABELS, NUMBERED, f"{INSTANCES}/{MASKS}"):
             (self._partial / part).mkdir(parents=True, exist_ok=True)
-        self._panoptic = CocoPanopticWriter(self._partial, "panoptic", joining)
+        self._panoptic = CocoPanopticWriter(self._partial, "panoptic", joining, classes)
 
     def __len__(self) -> int:
         return len(self._panoptic)
@@ -86,13 +88,13 @@ class CityscapesWriter:
             raise ValueError(f"image id {stem!r} has a space, which the lists of the Cityscapes format cannot hold")
         self._panoptic.add(image_id, file_name, ids, segments_info)
         try:
-            numbers = instance_ids_of_segments(segments_info, TRAIN_TO_CITYSCAPES, THING_IDS)
+            numbers = instance_ids_of_segments(segments_info, self.classes.label_ids, self.classes.thing_ids)
         except ValueError as error:
             raise ValueError(f"prediction for {file_name}: {error}") from error
         if sem_seg is None:
-            label_ids = replace_ids(ids, {s["id"]: TRAIN_TO_CITYSCAPES[s["category_id"]] for s in segments_info})
+            label_ids = replace_ids(ids, {s["id"]: self.classes.label_ids[s["category_id"]] for s in segments_info})
         else:
-            label_ids = LABEL_IDS[sem_seg]
+            label_ids = label_id_table(self.classes)[sem_seg]
         _save(self._partial / LABELS / f"{stem}_labelIds.png", label_ids.astype(np.uint8))
         _save(self._partial / NUMBERED / f"{stem}_instanceIds.png", replace_ids(ids, numbers).astype(np.uint16))
         self._add_instances(stem, ids, segments_info, numbers)
@@ -102,12 +104,12 @@ class CityscapesWriter:
     ) -> None:
         lines = []
         for segment in segments_info:
-            if segment["category_id"] in THING_IDS:
+            if segment["category_id"] in self.classes.thing_ids:
                 mask = f"{MASKS}/{stem}_{numbers[segment['id']]}.png"
                 _save(self._partial / INSTANCES / mask, np.where(ids == segment["id"], 255, 0).astype(np.uint8))
                 # All digits: ties between rounded scores would change the AP.
                 score = repr(float(segment.get("score", 1.0)))
-                lines.append(f"{mask} {TRAIN_TO_CITYSCAPES[segment['category_id']]} {score}\n")
+                lines.append(f"{mask} {self.classes.label_ids[segment['category_id']]} {score}\n")
         # The script wants a file for every image, also where nothing was found.
         (self._partial / INSTANCES / f"{stem}_pred.txt").write_text("".join(lines), encoding="utf-8")
 

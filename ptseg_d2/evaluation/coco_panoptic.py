@@ -1,8 +1,8 @@
 """Export in the COCO panoptic format that panopticapi reads: a JSON file and a folder of PNGs.
 
-Shapes: H x W pixels. Segment id 0 = void. Category ids are train ids in memory and Cityscapes label ids on
-disk. The files are read by `panopticapi`, by Detectron2 (see `ptseg_d2.data.datasets.exported`) and by the panoptic
-script of Cityscapes.
+Shapes: H x W pixels. Segment id 0 = void. Category ids are train ids in memory and label ids, of
+Cityscapes the official ones, on disk. The files are read by `panopticapi`, by Detectron2 (see
+`ptseg_d2.data.datasets.exported`) and by the panoptic script of Cityscapes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-from ptseg_d2.data.categories import CATEGORIES
+from ptseg_d2.data.categories import CITYSCAPES, ClassTable
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo
 from ptseg_d2.panoptic_ids import ids_to_rgb
 
@@ -23,17 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 ImageId = Union[int, str]
-
-# The groups of the official Cityscapes label table.
-SUPERCATEGORIES = {
-    "flat": ("road", "sidewalk"),
-    "construction": ("building", "wall", "fence"),
-    "object": ("pole", "traffic light", "traffic sign"),
-    "nature": ("vegetation", "terrain"),
-    "sky": ("sky",),
-    "human": ("person", "rider"),
-    "vehicle": ("car", "truck", "bus", "train", "motorcycle", "bicycle"),
-}
 
 
 class CocoPanopticWriter:
@@ -46,9 +35,17 @@ class CocoPanopticWriter:
         output_dir: folder of the export, made if missing.
         name: "pred" for predictions, "gt" for ground truth.
         joining: whether another process has begun the same export, whose pictures stay.
+        classes: of the data set.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], name: str, joining: bool = False) -> None:
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        name: str,
+        joining: bool = False,
+        classes: ClassTable = CITYSCAPES,
+    ) -> None:
+        self.classes = classes
         self.folder = Path(output_dir) / name
         self.json_file = Path(output_dir) / f"{name}.json"
         self._partial = Path(output_dir) / f"{name}.partial"
@@ -80,7 +77,7 @@ class CocoPanopticWriter:
         picture = picture_name(image_id, file_name)
         self._require_new(picture, {"id": image_id, "file_name": file_name})
         try:
-            _check_segments(ids, segments_info)
+            _check_segments(ids, segments_info, self.classes.num_classes)
             pixels = ids_to_rgb(ids)
         except ValueError as error:
             raise ValueError(f"prediction or label of {file_name}: {error}") from error
@@ -96,7 +93,7 @@ class CocoPanopticWriter:
         self._annotations[picture] = {
             "image_id": image_id,
             "file_name": picture,
-            "segments_info": [_segment_entry(segment, ids == segment["id"]) for segment in segments_info],
+            "segments_info": [_segment_entry(segment, ids == segment["id"], self.classes) for segment in segments_info],
         }
 
     def merge(self, other: CocoPanopticWriter) -> None:
@@ -109,10 +106,10 @@ class CocoPanopticWriter:
     def finish(self) -> Path:
         """Put the pictures in place, then the list of them; returns the JSON file."""
         content = {
-            "info": {"description": "panoptic segmentation, category ids = Cityscapes label ids, segment id 0 = void"},
+            "info": {"description": "panoptic segmentation, category ids = label ids, segment id 0 = void"},
             "images": list(self._images.values()),
             "annotations": list(self._annotations.values()),
-            "categories": category_entries(),
+            "categories": category_entries(self.classes),
         }
         partial_json = self.json_file.with_suffix(".json.partial")
         partial_json.write_text(json.dumps(content), encoding="utf-8")
@@ -146,41 +143,40 @@ def picture_name(image_id: ImageId, file_name: str) -> str:
     return f"{stem}.png"
 
 
-def category_entries() -> list[dict[str, Any]]:
-    """The 19 classes as COCO panoptic categories with Cityscapes label ids."""
-    groups = {name: group for group, names in SUPERCATEGORIES.items() for name in names}
+def category_entries(classes: ClassTable = CITYSCAPES) -> list[dict[str, Any]]:
+    """The classes as COCO panoptic categories with label ids."""
     return [
         {
             "id": category.label_id,
             "name": category.name,
-            "supercategory": groups[category.name],
+            "supercategory": category.group,
             "isthing": int(category.is_thing),
             "color": list(category.color),
         }
-        for category in CATEGORIES
+        for category in classes.categories
     ]
 
 
-def _check_segments(ids: NDArray[np.integer], segments_info: Sequence[SegmentInfo]) -> None:
+def _check_segments(ids: NDArray[np.integer], segments_info: Sequence[SegmentInfo], num_classes: int) -> None:
     listed = sorted(segment["id"] for segment in segments_info)
     found = [i for i in np.unique(ids).tolist() if i != 0]
     if listed != found:
         differing = sorted(set(listed) ^ set(found)) or listed
         raise ValueError(f"the map and the segments_info hold different segment ids, such as {differing[0]}")
     for segment in segments_info:
-        if not 0 <= segment["category_id"] < len(CATEGORIES):
+        if not 0 <= segment["category_id"] < num_classes:
             raise ValueError(
                 f"segment {segment['id']} has category_id {segment['category_id']}; expected a train id in "
-                f"0..{len(CATEGORIES) - 1}"
+                f"0..{num_classes - 1}"
             )
 
 
-def _segment_entry(segment: SegmentInfo, mask: NDArray[np.bool_]) -> dict[str, Any]:
+def _segment_entry(segment: SegmentInfo, mask: NDArray[np.bool_], classes: ClassTable) -> dict[str, Any]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     x, y = int(columns[0]), int(rows[0])
     entry = {
         "id": int(segment["id"]),
-        "category_id": CATEGORIES[segment["category_id"]].label_id,
+        "category_id": classes.label_ids[segment["category_id"]],
         "area": int(mask.sum()),
         "bbox": [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1],
         "iscrowd": int(segment.get("iscrowd", 0)),

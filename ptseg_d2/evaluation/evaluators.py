@@ -6,13 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ptseg_d2.data.datasets import classes_of_dataset
 from ptseg_d2.evaluation.confidence import NUM_RESAMPLES
 from ptseg_d2.evaluation.details import evaluation_details
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 from ptseg_d2.evaluation.instance_ap import OFFICIAL_MIN_REGION_SIZE
 from ptseg_d2.evaluation.scores import Scores
 
-from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
@@ -26,7 +26,7 @@ class PanopticEvaluator(DatasetEvaluator):
     processes have seen counts once.
 
     Args:
-        dataset_name: registered data set with labels; its metadata names the 19 classes and the things.
+        dataset_name: registered data set with labels; its metadata holds the class table.
         ground_truth: cache to share with other evaluators of the same data set; by default its own.
         min_region_size: AP ignores ground-truth instances of fewer pixels.
         panoptic_key: the output to score as panoptic segments, for a model that returns several; the output of this
@@ -49,21 +49,19 @@ class PanopticEvaluator(DatasetEvaluator):
         semantic: bool = True,
         bootstrap: int = NUM_RESAMPLES,
     ) -> None:
-        metadata = MetadataCatalog.get(dataset_name)
         self.dataset_name = dataset_name
-        self.class_names: tuple[str, ...] = tuple(metadata.stuff_classes)
-        self.thing_ids: tuple[int, ...] = tuple(sorted(metadata.thing_dataset_id_to_contiguous_id.values()))
+        self.classes = classes_of_dataset(dataset_name)
         self.min_region_size = min_region_size
         self.panoptic_key = panoptic_key
         self.semantic = semantic
         self.bootstrap = bootstrap
         self.details: dict[str, Any] = {}
-        self._ground_truth = GroundTruthCache() if ground_truth is None else ground_truth
+        self._ground_truth = GroundTruthCache(self.classes) if ground_truth is None else ground_truth
         self.reset()
 
     def reset(self) -> None:
         """Forget all images."""
-        self._scores = Scores(self.class_names, self.thing_ids, self.min_region_size, self.panoptic_key)
+        self._scores = Scores(self.classes, self.min_region_size, self.panoptic_key)
 
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch.

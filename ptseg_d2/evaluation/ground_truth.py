@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptseg_d2.data.cache import MemoryCache
-from ptseg_d2.data.categories import THING_IDS, TRAIN_TO_CITYSCAPES
+from ptseg_d2.data.categories import CITYSCAPES, ClassTable
 from ptseg_d2.data.targets import Labels, read_labels
 from ptseg_d2.panoptic_ids import encode
 
@@ -18,20 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_LABEL_ID = 0
-LABEL_IDS = np.array([TRAIN_TO_CITYSCAPES.get(i, NO_LABEL_ID) for i in range(256)], dtype=np.int64)
-TRAIN_IDS = {label_id: train_id for train_id, label_id in TRAIN_TO_CITYSCAPES.items()}
-IS_THING = np.isin(np.arange(256), THING_IDS)
 
 
-def ground_truth_panoptic(labels: Labels) -> tuple[NDArray[np.int32], list[dict[str, Any]]]:
+def label_id_table(classes: ClassTable) -> NDArray[np.int64]:
+    """(256,) label id of each train id, 0 where there is no class."""
+    return np.array([classes.label_ids.get(i, NO_LABEL_ID) for i in range(256)], dtype=np.int64)
+
+
+def ground_truth_panoptic(
+    labels: Labels, classes: ClassTable = CITYSCAPES
+) -> tuple[NDArray[np.int32], list[dict[str, Any]]]:
     """One segment per stuff class and thing instance; thing pixels without an instance are a crowd per class.
 
     Args:
         labels: sem_seg (H, W) train ids, 255 = void; instance_ids (H, W), <= 0 where there is no known
             instance.
+        classes: of the data set.
 
     Returns:
-        ids (H, W) int32: 0 = void, Cityscapes label id for stuff and crowds, label id * 1000 + instance for
+        ids (H, W) int32: 0 = void, label id for stuff and crowds, label id * 1000 + instance for
         instances;
         segments_info: per segment id, category_id (train id), isthing, iscrowd (0 or 1), area (pixels), by
             id.
@@ -39,22 +44,23 @@ def ground_truth_panoptic(labels: Labels) -> tuple[NDArray[np.int32], list[dict[
     Raises:
         ValueError: an instance number is 1000 or more.
     """
-    ids = LABEL_IDS[labels.sem_seg]
-    is_instance = IS_THING[labels.sem_seg] & (labels.instance_ids > 0)
+    ids = label_id_table(classes)[labels.sem_seg]
+    is_instance = np.isin(labels.sem_seg, classes.thing_ids) & (labels.instance_ids > 0)
     ids[is_instance] = encode(ids[is_instance], labels.instance_ids[is_instance])
-    classes = dict(zip(ids[is_instance].tolist(), labels.sem_seg[is_instance].tolist()))
+    instance_classes = dict(zip(ids[is_instance].tolist(), labels.sem_seg[is_instance].tolist()))
+    train_ids = {label_id: train_id for train_id, label_id in classes.label_ids.items()}
     segments = []
     for segment_id, area in zip(*(values.tolist() for values in np.unique(ids, return_counts=True))):
         if segment_id == NO_LABEL_ID:
             continue
-        category_id = classes.get(segment_id, TRAIN_IDS.get(segment_id))
-        is_thing = category_id in THING_IDS
+        category_id = instance_classes.get(segment_id, train_ids.get(segment_id))
+        is_thing = category_id in classes.thing_ids
         segments.append(
             {
                 "id": segment_id,
                 "category_id": category_id,
                 "isthing": is_thing,
-                "iscrowd": int(is_thing and segment_id not in classes),
+                "iscrowd": int(is_thing and segment_id not in instance_classes),
                 "area": area,
             }
         )
@@ -87,10 +93,12 @@ class GroundTruthCache:
     Share one between evaluators of several models on the same data set.
 
     Args:
+        classes: of the data set.
         max_bytes: memory for the maps; the default holds 1,600 images of 256 x 128 or 25 of 2048 x 1024.
     """
 
-    def __init__(self, max_bytes: int = 256 * 2**20) -> None:
+    def __init__(self, classes: ClassTable = CITYSCAPES, max_bytes: int = 256 * 2**20) -> None:
+        self.classes = classes
         self._cache: MemoryCache[GroundTruth] = MemoryCache(max_bytes, lambda entry: entry.num_bytes)
 
     def read(self, dataset_dict: Mapping[str, Any]) -> GroundTruth:
@@ -98,6 +106,6 @@ class GroundTruthCache:
 
         def load() -> GroundTruth:
             labels = read_labels(dataset_dict)
-            return GroundTruth(labels.sem_seg.astype(np.uint8), *ground_truth_panoptic(labels))
+            return GroundTruth(labels.sem_seg.astype(np.uint8), *ground_truth_panoptic(labels, self.classes))
 
         return self._cache.get((dataset_dict["label_file_name"], dataset_dict.get("instance_file_name")), load)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Union
 
-from ptseg_d2.data.categories import SIXTEEN_WAY, SUBSET_MEANS, SYNTHIA16_IDS
+from ptseg_d2.data.categories import SIXTEEN_WAY, ClassTable
 from ptseg_d2.evaluation.ground_truth import GroundTruth
 from ptseg_d2.evaluation.instance_ap import InstanceAP
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
@@ -19,30 +19,26 @@ from torch import Tensor
 Accumulator = Union[PanopticQuality, InstanceAP, ConfusionMatrix]
 ImageName = tuple[str, str]  # image_id, file_name
 
-PANOPTIC_16WAY = {f"{quality}16{SIXTEEN_WAY}": SYNTHIA16_IDS for quality in ("PQ", "SQ", "RQ")}
-SEMANTIC_16WAY = {f"mIoU16{SIXTEEN_WAY}": SYNTHIA16_IDS}
-
 
 class Scores:
     """Panoptic, instance and semantic scores of the same images.
 
     Args:
-        class_names: the 19 classes; train id = position.
-        thing_ids: train ids of the things.
+        classes: of the data set.
         min_region_size: AP ignores ground-truth instances of fewer pixels.
         panoptic_key: output with the panoptic segments; this and "_16way" is the one with the 16 classes only.
     """
 
-    def __init__(
-        self, class_names: tuple[str, ...], thing_ids: tuple[int, ...], min_region_size: int, panoptic_key: str
-    ) -> None:
+    def __init__(self, classes: ClassTable, min_region_size: int, panoptic_key: str) -> None:
         self.panoptic_key = panoptic_key
+        self.restricted_ids = classes.restricted_ids
         self.images: set[ImageName] = set()
-        self.panoptic = PanopticQuality(class_names, thing_ids, {"PQ16": SYNTHIA16_IDS})
-        self.panoptic_16way = PanopticQuality(class_names, thing_ids, PANOPTIC_16WAY)
-        self.instance = InstanceAP(class_names, thing_ids, min_region_size)
-        self.semantic = ConfusionMatrix(class_names, SUBSET_MEANS)
-        self.semantic_16way = ConfusionMatrix(class_names, SEMANTIC_16WAY)
+        restricted = {f"{quality}16{SIXTEEN_WAY}": self.restricted_ids for quality in ("PQ", "SQ", "RQ")}
+        self.panoptic = PanopticQuality(classes.names, classes.thing_ids, classes.panoptic_subsets)
+        self.panoptic_16way = PanopticQuality(classes.names, classes.thing_ids, restricted)
+        self.instance = InstanceAP(classes.names, classes.thing_ids, min_region_size)
+        self.semantic = ConfusionMatrix(classes.names, classes.semantic_subsets)
+        self.semantic_16way = ConfusionMatrix(classes.names, {f"mIoU16{SIXTEEN_WAY}": self.restricted_ids})
 
     def add(self, name: ImageName, truth: GroundTruth, output: Mapping[str, Any]) -> None:
         """Add what the output of one image holds.
@@ -57,7 +53,7 @@ class Scores:
             self.instance.add(overlap, name)
         if self.panoptic_key + SIXTEEN_WAY in output:
             overlap = _overlap(output[self.panoptic_key + SIXTEEN_WAY], truth)
-            others = set(overlap.pred_classes.tolist()) - set(SYNTHIA16_IDS)
+            others = set(overlap.pred_classes.tolist()) - set(self.restricted_ids)
             if others:
                 raise ValueError(f"{self.panoptic_key + SIXTEEN_WAY} holds a class outside of the 16: {min(others)}")
             self.panoptic_16way.add(overlap, name)
@@ -70,7 +66,9 @@ class Scores:
             raise ValueError(f"sem_seg must be ({num_classes}, H, W), got {tuple(scores.shape)}")
         best = scores.argmax(dim=0)
         self.semantic.update(_to_numpy(best), truth.sem_seg, name)
-        self.semantic_16way.update(_to_numpy(argmax_among(scores, SYNTHIA16_IDS, best)), truth.sem_seg, name)
+        if self.restricted_ids:
+            among = argmax_among(scores, self.restricted_ids, best)
+            self.semantic_16way.update(_to_numpy(among), truth.sem_seg, name)
 
     def merge(self, other: Scores) -> None:
         """Add the images of another process."""

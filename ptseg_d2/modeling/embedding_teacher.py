@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ptseg_d2.data.categories import THING_IDS, class_ids
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.losses.consistency import ConsistencyLoss
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet, shrink_labels
@@ -68,7 +68,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Student from MODEL.*, pseudo labels from INSTANCE."""
-        instance, embedding = cfg.INSTANCE, cfg.MODEL.EMBEDDING
+        instance, embedding, classes = cfg.INSTANCE, cfg.MODEL.EMBEDDING, classes_of(cfg)
         consistency = ConsistencyLoss(
             weight=instance.CONSISTENCY_WEIGHT,
             delta_var=embedding.DELTA_VAR,
@@ -83,7 +83,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "bn_stats": cfg.MODEL.SELF_TRAINING.BN_STATS,
             "evaluate": cfg.MODEL.SELF_TRAINING.EVALUATE,
             "seed": max(cfg.SEED, 0),
-            "thing_ids": class_ids(instance.GROUP) if instance.GROUP else THING_IDS,
+            "thing_ids": classes.ids(instance.GROUP) if instance.GROUP else classes.thing_ids,
             "min_mask_share": instance.MIN_MASK_AREA,
             "min_share": instance.MIN_AREA,
             "stability": instance.STABILITY,

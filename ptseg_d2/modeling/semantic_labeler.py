@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ptseg_d2.data.categories import THING_IDS
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.modeling.distributed import mean_over_processes
 from ptseg_d2.modeling.momentum_teacher import check_choice
 from ptseg_d2.modeling.network import DenseNetwork
@@ -86,7 +86,7 @@ class SemanticLabeler(nn.Module):
             threshold_upper=options.THRESHOLD_UPPER,
             threshold_lower=options.THRESHOLD_LOWER,
             threshold_beta=options.THRESHOLD_BETA,
-            thing_ids=THING_IDS,
+            thing_ids=classes_of(cfg).thing_ids,
         )
 
     @torch.no_grad()

@@ -87,10 +87,10 @@ class SemanticMomentumTeacher(MomentumTeacher):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Student from MODEL.*, the rest from MODEL.SELF_TRAINING and INPUT."""
+        """Student from MODEL.* and MODEL.SELF_TRAINING.STUDENT, the rest from MODEL.SELF_TRAINING and INPUT."""
         options = cfg.MODEL.SELF_TRAINING
         return {
-            "student": SemanticNetwork(cfg),
+            "student": META_ARCH_REGISTRY.get(options.STUDENT)(cfg),
             "target_weight": options.TARGET_WEIGHT,
             "ramp_iterations": options.RAMP_ITERS,
             "bn_stats": options.BN_STATS,

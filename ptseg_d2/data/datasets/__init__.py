@@ -1,7 +1,8 @@
-"""The data sets under their registered names: real ones, and the same with ``miniscapes_`` in front.
+"""The data sets under their registered names: real ones, and the drawn ones of the same layouts with a prefix.
 
-Real data lie in $DETECTRON2_DATASETS, the drawn ones in its sub-folder ``miniscapes``, in the same layouts.
-Nothing is read, and no miniscapes drawn, before a data set is first asked for by name.
+Real data lie in $DETECTRON2_DATASETS. Drawn streets have ``miniscapes_`` in front of the name and lie in its sub-folder
+``miniscapes``; drawn plants have ``minileaves_`` and lie in ``minileaves``. Nothing is read, and nothing drawn, before
+a data set is first asked for by name.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ptseg_d2.data.categories import CATEGORIES, VOID
-from ptseg_d2.data.datasets import cityscapes, gta5, miniscapes, mixed, synthia
-from ptseg_d2.data.datasets.paths import MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
+from ptseg_d2.data.categories import CITYSCAPES, VOID, ClassTable
+from ptseg_d2.data.datasets import cityscapes, cvppp, gta5, minileaves, miniscapes, mixed, synthia
+from ptseg_d2.data.datasets.paths import MINILEAVES_FIX, MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR
 
+from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 EVALUATOR_TYPE = "ptseg_panoptic"
 MINISCAPES = "miniscapes"
+MINILEAVES = "minileaves"
 
 # name -> (folder below the root, function of (root, fix))
 LOADERS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]]]] = {
@@ -27,6 +30,13 @@ LOADERS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]]]] = {
     "cityscapes_unlabeled_train": ("cityscapes", partial(cityscapes.load_unlabeled, split="train")),
     "cityscapes_labeled_train": ("cityscapes", partial(cityscapes.load_labeled, split="train")),
     "cityscapes_labeled_val": ("cityscapes", partial(cityscapes.load_labeled, split="val")),
+}
+# name -> function of (root, fix)
+LEAF_LOADERS: dict[str, Callable[..., list[dict[str, Any]]]] = {
+    "cvppp_labeled_train": partial(cvppp.load_labeled, part="train"),
+    "cvppp_labeled_val": partial(cvppp.load_labeled, part="val"),
+    "cvppp_labeled_test": partial(cvppp.load_labeled, part="test"),
+    "cvppp_unlabeled": cvppp.load_unlabeled,
 }
 
 
@@ -55,21 +65,36 @@ def load_miniscapes(name: str) -> list[dict[str, Any]]:
     return load(root, MINISCAPES_FIX)
 
 
-def panoptic_metadata() -> dict[str, Any]:
-    """Metadata shared by all data sets, in the form of Detectron2's Cityscapes panoptic ones.
+def load_leaves(name: str) -> list[dict[str, Any]]:
+    """Entries of a data set of real plants, a key of `LEAF_LOADERS`; as `load_real` otherwise."""
+    return LEAF_LOADERS[name](datasets_root(), REAL_DATA_FIX)
 
-    Thing and stuff classes both list all 19 names, so that a train id indexes either; the ids of exported
-    files are the official Cityscapes label ids.
+
+def load_minileaves(name: str) -> list[dict[str, Any]]:
+    """Entries of a data set of drawn plants, which are drawn first if they do not exist; as `load_leaves` otherwise."""
+    root = datasets_root() / MINILEAVES
+    minileaves.ensure(root)
+    return LEAF_LOADERS[name](root, MINILEAVES_FIX)
+
+
+def panoptic_metadata(classes: ClassTable = CITYSCAPES) -> dict[str, Any]:
+    """Metadata of a data set, in the form of Detectron2's Cityscapes panoptic ones, with the table as `class_table`.
+
+    Thing and stuff classes both list all names, so that a train id indexes either; the ids of exported files are the
+    label ids.
+
+    Args:
+        classes: of the data set.
     """
-    names = [c.name for c in CATEGORIES]
-    colors = [c.color for c in CATEGORIES]
+    names, colors = list(classes.names), list(classes.colors)
     return {
+        "class_table": classes,
         "thing_classes": names,
         "stuff_classes": names,
         "thing_colors": colors,
         "stuff_colors": colors,
-        "thing_dataset_id_to_contiguous_id": {c.label_id: c.train_id for c in CATEGORIES if c.is_thing},
-        "stuff_dataset_id_to_contiguous_id": {c.label_id: c.train_id for c in CATEGORIES if not c.is_thing},
+        "thing_dataset_id_to_contiguous_id": {c.label_id: c.train_id for c in classes.categories if c.is_thing},
+        "stuff_dataset_id_to_contiguous_id": {c.label_id: c.train_id for c in classes.categories if not c.is_thing},
         "ignore_label": VOID,
         "label_divisor": LABEL_DIVISOR,
         "evaluator_type": EVALUATOR_TYPE,
@@ -79,14 +104,49 @@ def panoptic_metadata() -> dict[str, Any]:
 def register_all() -> None:
     """Registers every data set in Detectron2's catalogs; names that are there already stay as they are."""
     for name in LOADERS:
-        _register(name, partial(load_real, name))
-        _register(f"{MINISCAPES}_{name}", partial(load_miniscapes, name))
+        register(name, partial(load_real, name), CITYSCAPES)
+        register(f"{MINISCAPES}_{name}", partial(load_miniscapes, name), CITYSCAPES)
+    for name in LEAF_LOADERS:
+        register(name, partial(load_leaves, name), cvppp.CLASSES)
+        register(f"{MINILEAVES}_{name}", partial(load_minileaves, name), cvppp.CLASSES)
     for prefix in ("", f"{MINISCAPES}_"):
         whole = f"{prefix}gta5_labeled_train"
-        _register(f"{prefix}gta5_trucktrain_labeled_train", partial(mixed.load_with_truck_and_train, whole))
+        name = f"{prefix}gta5_trucktrain_labeled_train"
+        register(name, partial(mixed.load_with_truck_and_train, whole), CITYSCAPES)
 
 
-def _register(name: str, load: Callable[[], list[dict[str, Any]]]) -> None:
+def register(name: str, load: Callable[[], list[dict[str, Any]]], classes: ClassTable) -> None:
+    """Register a data set in Detectron2's catalogs; a name that is there already stays as it is.
+
+    Args:
+        name: for the config.
+        load: the entries; called when they are first needed.
+        classes: of the data set.
+    """
     if name not in DatasetCatalog:
         DatasetCatalog.register(name, load)
-        MetadataCatalog.get(name).set(**panoptic_metadata())
+        MetadataCatalog.get(name).set(**panoptic_metadata(classes))
+
+
+def classes_of(cfg: CfgNode) -> ClassTable:
+    """The class table of the data sets of a config; Cityscapes' if none of ours is named.
+
+    Raises:
+        ValueError: they have different ones.
+    """
+    names = [name for key in ("SOURCE", "TARGET", "TEST") for name in cfg.DATASETS[key]]
+    tables = {name: classes_of_dataset(name) for name in names if name in DatasetCatalog}
+    first, classes = next(iter(tables.items()), ("", CITYSCAPES))
+    for name, table in tables.items():
+        if table != classes:
+            raise ValueError(
+                f"DATASETS: {first} has the classes {', '.join(classes.names)}, but {name} has "
+                f"{', '.join(table.names)}; the data sets of a config must have the same classes"
+            )
+    return classes
+
+
+def classes_of_dataset(name: str) -> ClassTable:
+    """The class table of a registered data set; Cityscapes' if it is none of ours."""
+    table: ClassTable = MetadataCatalog.get(name).get("class_table", CITYSCAPES)
+    return table

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CITYSCAPES_TO_TRAIN, THING_IDS
+from ptseg_d2.data.categories import CITYSCAPES, ClassTable
 from ptseg_d2.data.datasets import panoptic_metadata
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -21,7 +21,10 @@ EXPORT_FIX = "Create it with tools/export_coco_panoptic.py on a data set with la
 
 
 def register_exported_panoptic(
-    name: str, folder: str | os.PathLike[str], image_root: str | os.PathLike[str] | None = None
+    name: str,
+    folder: str | os.PathLike[str],
+    image_root: str | os.PathLike[str] | None = None,
+    classes: ClassTable = CITYSCAPES,
 ) -> None:
     """Register an exported folder, such as OUTPUT_DIR/coco_panoptic, so that Detectron2's evaluator compares with it:
 
@@ -32,14 +35,15 @@ def register_exported_panoptic(
         name: of the new data set.
         folder: with gt.json and gt/.
         image_root: folder with the photographs, at any depth; needed to load the data set, not to evaluate.
+        classes: of the data set that was exported.
 
     Raises:
         FileNotFoundError: there is no gt.json.
     """
     json_file = _gt_json(folder)
-    DatasetCatalog.register(name, partial(load_exported_panoptic, folder, image_root))
+    DatasetCatalog.register(name, partial(load_exported_panoptic, folder, image_root, classes))
     MetadataCatalog.get(name).set(
-        **{**panoptic_metadata(), "evaluator_type": "coco_panoptic_seg"},
+        **{**panoptic_metadata(classes), "evaluator_type": "coco_panoptic_seg"},
         panoptic_json=str(json_file),
         panoptic_root=str(Path(folder) / "gt"),
         image_root=None if image_root is None else str(image_root),
@@ -47,13 +51,14 @@ def register_exported_panoptic(
 
 
 def load_exported_panoptic(
-    folder: str | os.PathLike[str], image_root: str | os.PathLike[str] | None
+    folder: str | os.PathLike[str], image_root: str | os.PathLike[str] | None, classes: ClassTable = CITYSCAPES
 ) -> list[dict[str, Any]]:
     """Entries of an exported folder; no picture is opened.
 
     Args:
         folder: with gt.json and gt/.
         image_root: folder with the photographs, at any depth.
+        classes: of the data set that was exported.
 
     Returns:
         Detectron2 dicts with file_name, image_id, height, width, pan_seg_file_name and segments_info, whose category_id
@@ -66,13 +71,14 @@ def load_exported_panoptic(
     content = json.loads(_gt_json(folder).read_text(encoding="utf-8"))
     photographs = _find_photographs({image["file_name"] for image in content["images"]}, image_root)
     images = {image["id"]: image for image in content["images"]}
+    train_ids = {label_id: train_id for train_id, label_id in classes.label_ids.items()}
     dicts = []
     for annotation in content["annotations"]:
         image = images[annotation["image_id"]]
         segments = []
         for segment in annotation["segments_info"]:
-            category = CITYSCAPES_TO_TRAIN[segment["category_id"]]
-            segments.append({**segment, "category_id": category, "isthing": category in THING_IDS})
+            category = train_ids[segment["category_id"]]
+            segments.append({**segment, "category_id": category, "isthing": category in classes.thing_ids})
         dicts.append(
             {
                 "file_name": str(photographs[image["file_name"]]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ptseg_d2.data.categories import class_ids
+from ptseg_d2.data.categories import CITYSCAPES
 from ptseg_d2.data.class_pixels import scan
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 
@@ -30,7 +30,7 @@ def load_with_truck_and_train(name: str) -> list[dict[str, Any]]:
         ValueError: no image shows both.
     """
     dicts = DatasetCatalog.get(name)
-    shown = scan(dicts, name, class_pixels_folder())[:, class_ids(REQUIRED)] > 0
+    shown = scan(dicts, name, class_pixels_folder())[:, CITYSCAPES.ids(REQUIRED)] > 0
     both = shown.all(axis=1)
     logger.info("%s: %d of %d images show both truck and train", name, both.sum(), len(dicts))
     if not both.any():

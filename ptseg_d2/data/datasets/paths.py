@@ -11,6 +11,9 @@ DEFAULT_ROOT = "datasets"
 
 REAL_DATA_FIX = "Download it as described in datasets/README.md"
 MINISCAPES_FIX = "Create it with: python datasets/prepare_miniscapes.py"
+MINILEAVES_FIX = (
+    "Create it with: python datasets/prepare_minileaves.py, after moving the folder away if it is there already"
+)
 
 
 def datasets_root() -> Path:

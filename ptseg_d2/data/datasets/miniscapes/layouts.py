@@ -15,8 +15,8 @@ from ptseg_d2.data.categories import (
     TRAIN_TO_CITYSCAPES,
     TRAIN_TO_SYNTHIA,
 )
+from ptseg_d2.data.datasets.drawing.files import write_png
 
-import cv2
 import numpy as np
 
 from .scene import Scene, render_scene
@@ -59,18 +59,6 @@ def label_table(train_to_label: dict[int, int]) -> np.ndarray:
 SYNTHIA_TABLE = label_table(TRAIN_TO_SYNTHIA)
 SYNTHIA16_TABLE = label_table({i: TRAIN_TO_SYNTHIA[i] for i in SYNTHIA16_IDS})
 CITYSCAPES_TABLE = label_table(TRAIN_TO_CITYSCAPES)
-
-
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write an image, (H, W) or (H, W, 3) RGB, uint8 or uint16, with its folder.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    channels = pixels[..., ::-1] if pixels.ndim == 3 else pixels
-    if not cv2.imwrite(str(path), channels):
-        raise OSError(f"cannot write {path}; is the disk full or the folder read-only?")
 
 
 def synthia_label(scene: Scene, full_classes: bool) -> np.ndarray:

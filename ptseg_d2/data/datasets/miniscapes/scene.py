@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import cmp_to_key
 
+from ptseg_d2.data.datasets.drawing.photograph import photograph
+
 import numpy as np
 
 from .borders import furnish, line_street
@@ -14,7 +16,6 @@ from .canvas import VOID, Canvas
 from .frontage import draw_skyline
 from .ground import cast_shadows, draw_ground, draw_sky
 from .looks import LOOKS, Look
-from .photograph import photograph
 from .stage import SUPERSAMPLING, Light, Stage, is_behind
 from .street import lay_ground, sample_street
 from .surfaces import paint_surfaces

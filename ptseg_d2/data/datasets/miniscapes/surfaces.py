@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ptseg_d2.data.datasets.drawing.noise import CLOUDS, GRAIN, SIZE, TILES, WORN, crop_noise, fractal_noise
+
 import cv2
 import numpy as np
 
-from .noise import CLOUDS, GRAIN, SIZE, TILES, WORN, crop_noise, fractal_noise
 from .stage import BUILDING, ROAD, SIDEWALK, SKY, SUPERSAMPLING, TERRAIN, VEGETATION, WALL, Stage
 
 FAR = 500.0  # metres, where the ground ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import cv2
 import numpy as np
 
 SIZE = 512  # texels along a side of every tile
@@ -38,3 +39,9 @@ def crop_noise(rng: np.random.Generator, exponent: float, height: int, width: in
     rows = (np.arange(height) + top) % SIZE
     columns = (np.arange(width) + left) % SIZE
     return tile[rows[:, None], columns[None, :]]
+
+
+def magnified_noise(rng: np.random.Generator, exponent: float, height: int, width: int, factor: int) -> np.ndarray:
+    """A random window as `crop_noise` gives it, with texels this many pixels wide: (height, width) float32."""
+    small = crop_noise(rng, exponent, height // factor + 2, width // factor + 2)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
