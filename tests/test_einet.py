@@ -7,10 +7,12 @@ from typing import Any
 from ptseg_d2.losses.centers import center_targets
 from ptseg_d2.modeling.einet import EINet
 from ptseg_d2.modeling.einet_decoders import EINetMaps
+from ptseg_d2.modeling.semantic_teacher import SemanticMomentumTeacher
 
 import pytest
 import torch
 from detectron2.modeling import build_model
+from detectron2.utils.events import EventStorage
 from tiny import small
 from torch import nn
 
@@ -145,8 +147,8 @@ def test_images_without_an_instance_are_finite(sem_value: int) -> None:
     losses = model([empty, empty])
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-    assert float(losses["loss_offset"]) == 0
-    assert (float(losses["loss_center"]) > 0) == (sem_value == ROAD)
+    assert losses["loss_offset"].item() == 0
+    assert (losses["loss_center"].item() > 0) == (sem_value == ROAD)
 
 
 def test_crops_that_are_no_multiple_of_the_stride_can_be_trained_on() -> None:
@@ -155,13 +157,23 @@ def test_crops_that_are_no_multiple_of_the_stride_can_be_trained_on() -> None:
 
 
 def test_it_can_be_a_student() -> None:
-    """What `SemanticMomentumTeacher` asks of its networks."""
-    model = build().eval()
-    images = item()["image"][None]
+    """Momentum teacher on the semantic head; the instance losses and the dictionary are the source images' alone."""
+    torch.manual_seed(0)
+    model = build_model(small("einet_selftrain.yaml", *NARROW_EINET)).train()
+    assert isinstance(model, SemanticMomentumTeacher) and isinstance(model.student, EINet)
+    views = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8)
+    identity = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).expand(2, -1, -1)
+    target = {"student_views": views, "teacher_views": views, "thetas": identity, "domain": "target"}
+    with EventStorage():
+        losses = model([{**item(), "domain": "source"}, target])
+    names = {f"loss_{name}_source" for name in ("sem_seg", "center", "offset")}
+    assert set(losses) == names | {"loss_sem_seg_target", "loss_sem_seg_masked_target"}
+    torch.stack(list(losses.values())).sum().backward()
+    assert model.student.head.interaction is not None
+    assert model.student.head.interaction.dictionary.seen.nonzero()[:, 0].tolist() == [ROAD, CAR]
+    model.update_teacher_(0.5)
     with torch.no_grad():
-        (logits,) = model.logits_with_auxiliary(images)
-        assert logits.shape == (1, 19, 8, 16) and torch.equal(logits, model.predict_strided(images))
-    assert model.auxiliary_weight == 1.0
+        assert set(model.eval()([item()])[0]) == {"sem_seg", "panoptic_seg"}
 
 
 @pytest.mark.parametrize(

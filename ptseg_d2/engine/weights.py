@@ -15,7 +15,11 @@ from detectron2.modeling import build_model
 from torch import nn
 
 ARCHITECTURE = tuple(
-    f"MODEL.{name}" for name in ("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING")
+    f"MODEL.{name}"
+    for name in (
+        *("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING", "EINET"),
+        "INS_EMBED_HEAD",
+    )
 )
 """Keys that decide which weights a checkpoint holds."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ptseg_d2.data.categories import THING_IDS, VOID
+from ptseg_d2.data.categories import VOID
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.center_grouping import SCORES, CenterOptions, panoptic_from_centers
 from ptseg_d2.losses.centers import center_targets, heatmap_focal, heatmap_mse, offset_l1
 from ptseg_d2.losses.semantic import cross_entropy
@@ -74,9 +75,10 @@ class EINet(SemanticNetwork):
         """Backbone from MODEL.BACKBONE, semantic branch from MODEL.SEM_SEG_HEAD, all else from MODEL.EINET."""
         options = network_options(cfg)
         einet = cfg.MODEL.EINET
+        thing_ids = classes_of(cfg).thing_ids
         return {
             **options,
-            "head": _build_head(cfg, options["backbone"].output_shape()),
+            "head": _build_head(cfg, options["backbone"].output_shape(), len(thing_ids)),
             "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "class_balance": cfg.MODEL.SEM_SEG_HEAD.CLASS_BALANCE,
             "auxiliary_weight": cfg.MODEL.SEM_SEG_HEAD.AUXILIARY_WEIGHT,
@@ -88,7 +90,7 @@ class EINet(SemanticNetwork):
                 min_overlap=einet.MIN_OVERLAP,
             ),
             "center_options": CenterOptions(
-                thing_ids=THING_IDS,
+                thing_ids=thing_ids,
                 threshold=einet.CENTER_THRESHOLD,
                 kernel=einet.NMS_KERNEL,
                 top_k=einet.TOP_K,
@@ -166,7 +168,7 @@ class EINet(SemanticNetwork):
         return outputs
 
 
-def _build_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> EINetHead:
+def _build_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec], num_things: int) -> EINetHead:
     """The head of a config.
 
     Raises:
@@ -197,7 +199,7 @@ def _build_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> EINetHead:
         semantic=semantic,
         instance=instance,
         interaction=interaction,
-        num_things=len(THING_IDS),
+        num_things=num_things,
         channels=einet.HEAD_CHANNELS,
         norm=einet.NORM,
         stride=stride,

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from ptseg_d2.data.categories import THING_IDS, VOID
+from ptseg_d2.data.categories import VOID
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.modeling.network import DenseNetwork, network_options
 
 import numpy as np
@@ -95,7 +96,7 @@ class PanopticDeepLabNetwork(DenseNetwork):
         del options["backbone"]  # Detectron2 builds the same
         generator = PanopticDeepLabTargetGenerator(
             ignore_label=VOID,
-            thing_ids=THING_IDS,
+            thing_ids=classes_of(cfg).thing_ids,
             sigma=cfg.INPUT.GAUSSIAN_SIGMA,
             ignore_stuff_in_offset=cfg.INPUT.IGNORE_STUFF_IN_OFFSET,
             small_instance_area=cfg.INPUT.SMALL_INSTANCE_AREA,
@@ -126,7 +127,9 @@ class PanopticDeepLabNetwork(DenseNetwork):
                 (output,) = PanopticDeepLab.forward(self, [{"image": self._image(item), **size}])
             instances = output.get("instances")
             scores = [] if instances is None else instances.scores.tolist()
-            panoptic = convert_panoptic(output["panoptic_seg"][0], self.meta.label_divisor, set(THING_IDS), scores)
+            panoptic = convert_panoptic(
+                output["panoptic_seg"][0], self.meta.label_divisor, self.target_generator.thing_ids, scores
+            )
             outputs.append({"sem_seg": output["sem_seg"], "panoptic_seg": panoptic})
         return outputs
 
@@ -137,7 +140,9 @@ class PanopticDeepLabNetwork(DenseNetwork):
 
     def _targets(self, item: dict[str, Any]) -> dict[str, Tensor]:
         """Detectron2's training targets of one image, from our labels."""
-        labels = panoptic_labels(item["sem_seg"].cpu().numpy(), item["instance_ids"].cpu().numpy(), set(THING_IDS))
+        labels = panoptic_labels(
+            item["sem_seg"].cpu().numpy(), item["instance_ids"].cpu().numpy(), self.target_generator.thing_ids
+        )
         targets = self.target_generator(*labels)
         return {key: value for key, value in targets.items() if key != "center_points"}
 
