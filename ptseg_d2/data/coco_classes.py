@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ptseg_d2.data.categories import CATEGORIES, NUM_CLASSES, VOID, class_ids
+from ptseg_d2.data.categories import CATEGORIES, CITYSCAPES, NUM_CLASSES, VOID
 
 import numpy as np
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
@@ -51,7 +51,7 @@ def train_ids_of(names: Sequence[str]) -> NDArray[np.int64]:
         ValueError: no name has one.
     """
     ours = [name if name in CITYSCAPES_THINGS else COCO_TO_CITYSCAPES.get(name, "") for name in names]
-    ids = np.array([class_ids([name])[0] if name else VOID for name in ours], dtype=np.int64)
+    ids = np.array([CITYSCAPES.ids([name])[0] if name else VOID for name in ours], dtype=np.int64)
     if (ids == VOID).all():
         raise ValueError(
             f"none of the detector's classes ({', '.join(names[:8])}, ...) is one of Cityscapes' objects "
@@ -75,7 +75,7 @@ def outputs_of_train_ids(names: Sequence[str]) -> NDArray[np.int64]:
     for name in CITYSCAPES_THINGS:
         known = [n for n in (name, COCO_NAME_OF[name]) if n in names]
         if known:
-            numbers[class_ids([name])[0]] = list(names).index(known[0])
+            numbers[CITYSCAPES.ids([name])[0]] = list(names).index(known[0])
     return numbers
 
 

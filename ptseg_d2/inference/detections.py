@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ptseg_d2.data.categories import VOID, class_ids
+from ptseg_d2.data.categories import CITYSCAPES, VOID
 from ptseg_d2.inference.riders import with_riders
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR
 
 import torch
 from torch import Tensor
 
-PERSON, RIDER, BICYCLE, MOTORCYCLE = class_ids(["person", "rider", "bicycle", "motorcycle"])
+PERSON, RIDER, BICYCLE, MOTORCYCLE = CITYSCAPES.ids(["person", "rider", "bicycle", "motorcycle"])
 
 
 class Detections(NamedTuple):

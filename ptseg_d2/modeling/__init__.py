@@ -3,8 +3,10 @@
 from ptseg_d2.modeling import (
     backbones,
     bisenet,
+    einet,
     embedding_teacher,
     labelled_rcnn,
+    panoptic_deeplab,
     panoptic_unet,
     semantic_heads,
     semantic_teacher,
@@ -13,8 +15,10 @@ from ptseg_d2.modeling import (
 __all__ = [
     "backbones",
     "bisenet",
+    "einet",
     "embedding_teacher",
     "labelled_rcnn",
+    "panoptic_deeplab",
     "panoptic_unet",
     "semantic_heads",
     "semantic_teacher",

@@ -83,12 +83,13 @@ def build_compact_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNe
     """ResNet-10/18/34 of basic blocks with strides 2 (stem), 4, 8, 16, 32 and the width cfg asks for.
 
     Detectron2's own builder insists on 64 channels and a pooled stem for these depths. With
-    MODEL.RESNETS.RES5_DILATION = 2 the last stage keeps stride 16.
+    MODEL.RESNETS.RES5_DILATION = 2 the last stage keeps stride 16 and sees as far by dilation.
     """
     options = cfg.MODEL.RESNETS
     _check_depth(options.DEPTH, sorted(BLOCKS_PER_STAGE))
     stem = FineStem(input_shape.channels or 3, options.STEM_OUT_CHANNELS, options.NORM)
-    stages = _basic_stages(options, strides=(2, 2, 2, 1 if options.RES5_DILATION == 2 else 2))
+    is_atrous = options.RES5_DILATION == 2
+    stages = _basic_stages(options, (2, 2, 2, 1 if is_atrous else 2), (1, 1, 1, 2 if is_atrous else 1))
     return ResNet(stem, stages, out_features=options.OUT_FEATURES)
 
 
