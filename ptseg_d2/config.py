@@ -98,7 +98,8 @@ def _add_source_input(cfg: CfgNode) -> None:
     cfg.INPUT.SOURCE_BLUR_PROBABILITY = 0.5  # share of the source images that are blurred
     cfg.INPUT.SOURCE_NOISE = 0.0  # largest standard deviation of Gaussian pixel noise, in grey levels (0-255)
     # restyle source images by a random target image, used by the stages that may see the target only:
-    # "none", "statistics" (Lab mean and deviation) or "fda" (low-frequency amplitudes)
+    # "none", "statistics" (Lab mean and deviation), "colors" (the same of the lightness, and the colour that the target
+    # has at each lightness) or "fda" (low-frequency amplitudes)
     cfg.INPUT.SOURCE_STYLE = "none"
     cfg.INPUT.STYLE_PROBABILITY = 0.5  # share of the source images that are restyled, in [0, 1]
     cfg.INPUT.FDA_BETA = 0.01  # half-width of the swapped amplitude window, relative to the shorter side

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import math
 
-from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
+from ptseg_d2.data.augmentation import (
+    Photometric,
+    Repaint,
+    duotone,
+    invert,
+    random_crop_affine,
+    stretch_contrast,
+    warp_image,
+    warp_labels,
+)
 
 import numpy as np
 import pytest
@@ -115,3 +124,49 @@ def test_share_of_images_with_another_gamma(probability: float) -> None:
     )
     changed = [not torch.equal(photometric(image), image) for _ in range(2000)]
     assert sum(changed) / 2000 == pytest.approx(probability, abs=0.03)
+
+
+def gray(*levels: int) -> np.ndarray:
+    """(1, len(levels), 3) uint8."""
+    return np.repeat(np.array(levels, np.uint8)[None, :, None], 3, axis=2)
+
+
+def test_inverting_twice_is_nothing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    assert invert(gray(0, 5, 255)).tolist() == gray(255, 250, 0).tolist()
+    assert np.array_equal(invert(invert(image)), image)
+
+
+def test_stretching_fills_the_range() -> None:
+    assert stretch_contrast(gray(10, 20, 15)).tolist() == gray(0, 255, 128).tolist()
+    assert stretch_contrast(gray(7, 7)).tolist() == gray(7, 7).tolist()
+
+
+def test_one_hot_pixel_does_not_decide_the_contrast() -> None:
+    image = gray(*[10] * 500, *[20] * 499, 255)
+    assert stretch_contrast(image, outside=0.01).tolist() == gray(*[0] * 500, *[255] * 500).tolist()
+
+
+def test_stretching_keeps_the_order_of_channels() -> None:
+    image = np.array([[[10, 20, 30], [30, 20, 10]]], np.uint8)
+    assert stretch_contrast(image).tolist() == [[[0, 128, 255], [255, 128, 0]]]
+
+
+def test_duotone_is_a_line_between_two_colors() -> None:
+    drawn = duotone(gray(0, 51, 255), dark=(10, 20, 200), light=(110, 20, 100))
+    assert drawn.tolist() == [[[10, 20, 200], [30, 20, 180], [110, 20, 100]]]
+
+
+def test_repainting_with_certainty_and_with_none() -> None:
+    image = gray(10, 20, 15)
+    state = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
+    assert np.array_equal(Repaint()(image), image)
+    assert np.random.get_state()[1].tolist() == state  # type: ignore[index, union-attr]
+    assert np.array_equal(Repaint(stretch=1, invert=1)(image), gray(255, 0, 127))
+
+
+def test_a_random_duotone_keeps_the_order_of_grey_levels() -> None:
+    np.random.seed(0)
+    luma = [Repaint(duotone=1)(gray(0, 128, 255))[0] @ (0.299, 0.587, 0.114) for _ in range(20)]
+    assert all(dark <= middle <= light for dark, middle, light in luma)
+    assert len({tuple(values) for values in luma}) == 20

@@ -112,6 +112,23 @@ def test_embeddings_start_as_positions() -> None:
     torch.testing.assert_close(embeddings[2:], without[2:], atol=1e-4, rtol=1e-4)
 
 
+def test_positions_in_pixels_do_not_depend_on_the_image_size() -> None:
+    """With POSITION_HEIGHT, a pixel is gain / POSITION_HEIGHT in an image of any height."""
+    torch.manual_seed(0)
+    options = ["MODEL.EMBEDDING.POSITION_GAIN", "12.0", "MODEL.EMBEDDING.POSITION_HEIGHT", "64.0"]
+    model = build_model(small("instance_source.yaml", *options)).eval()
+    assert isinstance(model, DenseNetwork)
+    with torch.no_grad():
+        for size in ((64, 128), (128, 128)):
+            embeddings = model.predict_strided(torch.full((1, 3, *size), 127.0))[0]
+            model.head.predictor.weight[:, -2:] *= -1  # type: ignore[index, operator, union-attr]
+            mirrored = model.predict_strided(torch.full((1, 3, *size), 127.0))[0]
+            pixels = pixel_positions(embeddings[None], 1.0)[0]  # of the map, two pixels of the image each
+            torch.testing.assert_close(
+                (embeddings - mirrored)[:2].abs() / 2, 12 * 2 / 64 * pixels, atol=1e-3, rtol=1e-4
+            )
+
+
 def test_bgr_weights_see_the_same_image() -> None:
     """Images are RGB whatever the weights expect: a network with turned-around input weights gives the same."""
     mean_rgb, std_rgb = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]

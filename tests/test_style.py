@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptseg_d2.data.style import amplitude_swap, match_statistics
+from ptseg_d2.data.style import amplitude_swap, match_colors, match_statistics
 
 import cv2
 import numpy as np
@@ -91,3 +91,32 @@ def test_constant_source_becomes_the_mean_colour() -> None:
     source = np.full((4, 4, 3), 128, dtype=np.uint8)
     target = np.full((4, 4, 3), (200, 100, 50), dtype=np.uint8)
     assert np.abs(match_statistics(source, target).astype(int) - target).max() <= 1
+
+
+def stained() -> np.ndarray:
+    """Dark purple on light pink, in shares of 1:3, with a little noise."""
+    image = np.empty((32, 32, 3))
+    image[:], image[:16, :16] = (240, 200, 220), (70, 20, 130)
+    return (image + np.random.default_rng(0).normal(0, 3, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+def test_grey_levels_become_the_colors_that_the_target_has_there() -> None:
+    source = np.full((20, 40, 3), 250, np.uint8)
+    source[:10, :20] = 200  # as many dark pixels as in the target, but neither as dark nor coloured
+    colored = match_colors(source, stained()).astype(int)
+    assert np.abs(colored[0, 0] - (70, 20, 130)).max() <= 6
+    assert np.abs(colored[-1, -1] - (240, 200, 220)).max() <= 6
+
+
+def test_a_source_of_one_value_becomes_one_color_of_the_target_s_mean_lightness() -> None:
+    target = stained()
+    colored = match_colors(np.full((3, 5, 3), 9, np.uint8), target)
+    assert len(np.unique(colored.reshape(-1, 3), axis=0)) == 1
+    lightness = [cv2.cvtColor(i.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0].mean() for i in (colored, target)]
+    assert lightness[0] == pytest.approx(lightness[1], abs=0.5)
+
+
+def test_colors_of_a_colourless_target_are_grey() -> None:
+    target = np.repeat(np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8), 3, axis=2)
+    colored = match_colors(stained(), target).astype(int)
+    assert np.ptp(colored, axis=2).max() <= 1

@@ -12,6 +12,10 @@ or as an array of Slurm tasks:
     python tools/train_net.py --config-file configs/selftrain_icm.yaml --num-groups-at-once 4
     python tools/train_net.py --config-file configs/selftrain_icm.yaml --submitit slurm \
         --slurm-option partition=gpu --slurm-option time=720
+
+Your own images, a labelled and an unlabelled folder (datasets/README.md), are two options and no code:
+
+    python tools/train_net.py --config-file configs/nuclei/selftrain.yaml --source-folder A --target-folder B
 """
 
 from __future__ import annotations
@@ -19,9 +23,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
+from ptseg_d2.data.datasets.instance_folders import add_folder_arguments, folder_overrides
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.engine.evaluation import evaluate_recipe
 from ptseg_d2.engine.groups import Launcher, find_group, run_name
@@ -43,8 +49,9 @@ USER_ERRORS = (DataError, FileNotFoundError, FloatingPointError, RecipeError, Va
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Detectron2's arguments and those of groups."""
+    """Detectron2's arguments, those of groups and those of folders."""
     parser = default_argument_parser()
+    add_folder_arguments(parser)
     groups = parser.add_argument_group("groups of classes, each an independent run")
     groups.add_argument("--num-groups-at-once", type=int, metavar="N", help="side by side, each in a process (1)")
     groups.add_argument("--submitit", choices=CLUSTERS, help="as tasks of Slurm (or all at once here) by submitit")
@@ -53,6 +60,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     groups.add_argument("--group", metavar="STAGE/NAME", help="train this group only, such as instance_selftrain/car")
     return parser
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line; folders are turned into overrides, so that groups in other processes know them, too."""
+    args = build_parser().parse_args(argv)
+    args.opts = [*folder_overrides(args), *args.opts]
+    return args
 
 
 def main(args: argparse.Namespace) -> None:
@@ -122,7 +136,7 @@ def _set_up(cfg: CfgNode, args: argparse.Namespace) -> None:
 
 def run() -> None:
     """Parse the command line and start the processes."""
-    args = build_parser().parse_args()
+    args = parse_arguments(sys.argv[1:])
     try:
         launch(
             main,

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Draw samples of a registered data set: image and labels side by side, or the image alone if there are none.
 
-Example: python tools/visualize_data.py --dataset miniscapes_synthia_labeled_train --output output/samples
+Examples:
+    python tools/visualize_data.py --dataset miniscapes_synthia_labeled_train --output output/samples
+    python tools/visualize_data.py --dataset folder_source_labeled_train --source-folder A --output output/samples
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.datasets import EVALUATOR_TYPE
+from ptseg_d2.data.datasets import EVALUATOR_TYPE, register_world
+from ptseg_d2.data.datasets.instance_folders import FolderWorld, add_folder_arguments
 from ptseg_d2.data.targets import read_image, read_labels
 from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
 from ptseg_d2.visualization.overlays import Picture, draw_panoptic, side_by_side
@@ -87,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True, metavar="NAME", help="one of:\n" + "\n".join(names))
     parser.add_argument("--num", type=positive, default=4, help="number of samples (default: 4)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    add_folder_arguments(parser)
     args = parser.parse_args(argv)
+    register_world(FolderWorld(source=args.source_folder or "", target=args.target_folder or ""))
     if args.dataset not in names:
         parser.error(f"unknown data set {args.dataset!r}; expected one of: {', '.join(names)}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ptseg_d2.data.categories import VOID
@@ -42,13 +43,21 @@ def random_crop_affine(
     return affine
 
 
-def warp_image(image: NDArray[np.uint8], affine: NDArray[np.float64], crop: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3) -> (*crop, 3); bilinear, by area where it shrinks, grey outside of the image."""
-    if affine[1, 1] < 1:
+BORDERS = {"grey": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
+"""What an image shows beside itself."""
+
+
+def warp_image(
+    image: NDArray[np.uint8], affine: NDArray[np.float64], crop: tuple[int, int], border: str = "grey"
+) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (*crop, 3); bilinear, by area where it shrinks; outside of the image one of `BORDERS`."""
+    factor = np.sqrt(abs(np.linalg.det(affine[:, :2])))
+    if factor < 1:
         # warpAffine samples points: blur first, else thin poles flicker in and out.
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 / affine[1, 1]).astype(np.uint8)
-    grey = (127, 127, 127)
-    return cv2.warpAffine(image, affine, crop[::-1], flags=cv2.INTER_LINEAR, borderValue=grey).astype(np.uint8)
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / factor).astype(np.uint8)
+    grey, mode = (127, 127, 127), BORDERS[border]
+    warped = cv2.warpAffine(image, affine, crop[::-1], flags=cv2.INTER_LINEAR, borderMode=mode, borderValue=grey)
+    return warped.astype(np.uint8)
 
 
 def warp_labels(
@@ -57,6 +66,80 @@ def warp_labels(
     """(H, W) int16 ids -> crop, nearest; `outside` where the crop leaves the image. OpenCV warps no wider integers."""
     warped = cv2.warpAffine(labels, affine, crop[::-1], flags=cv2.INTER_NEAREST, borderValue=(outside,))
     return warped.astype(np.int64)
+
+
+def invert(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The negative, of every channel: dark on light becomes light on dark. uint8 of any shape -> same."""
+    return np.bitwise_not(image)  # 255 - x
+
+
+def stretch_contrast(image: NDArray[np.uint8], outside: float = 0.001) -> NDArray[np.uint8]:
+    """Spread the values over 0..255, by one line for all channels, so that colours keep their order.
+
+    Args:
+        image: (H, W, 3).
+        outside: share of the values that may be clipped at either end, in (0, 0.5): else one hot pixel decides.
+
+    Returns:
+        (H, W, 3); an image of one value stays as it is.
+    """
+    shares = np.bincount(image.ravel(), minlength=256).cumsum() / image.size
+    low, high = np.searchsorted(shares, (outside, 1 - outside), side="right")
+    if high <= low:
+        return image
+    levels = np.rint((np.arange(256) - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    return levels[image]
+
+
+def duotone(image: NDArray[np.uint8], dark: Sequence[float], light: Sequence[float]) -> NDArray[np.uint8]:
+    """Draw the grey levels of an image in the colours between two, as a stain does.
+
+    Args:
+        image: (H, W, 3) RGB.
+        dark, light: RGB in 0..255 that black and white become.
+
+    Returns:
+        (H, W, 3) RGB.
+    """
+    share = np.arange(256)[:, None] / 255
+    colors = np.rint((1 - share) * np.asarray(dark) + share * np.asarray(light)).clip(0, 255).astype(np.uint8)
+    return colors[cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)]
+
+
+class Repaint:
+    """Changes of polarity, contrast and colour that a uint8 image survives; draws from NumPy's global generator."""
+
+    def __init__(self, *, stretch: float = 0.0, invert: float = 0.0, duotone: float = 0.0) -> None:
+        """
+        Args:
+            stretch: share of the images whose values are spread over 0..255, see `stretch_contrast`.
+            invert: share of the images that become their negative.
+            duotone: share of the images whose grey levels are drawn between two random colours, the darker one for
+                black.
+        """
+        self.stretch = stretch
+        self.invert = invert
+        self.duotone = duotone
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) -> same."""
+        if _is_drawn(self.stretch):
+            image = stretch_contrast(image)
+        if _is_drawn(self.invert):
+            image = invert(image)
+        if _is_drawn(self.duotone):
+            dark, light = sorted(np.random.uniform(0, 255, (2, 3)), key=_brightness)
+            image = duotone(image, dark, light)
+        return image
+
+
+def _is_drawn(probability: float) -> bool:
+    """True with this probability; what is impossible draws no number, so that it leaves all later ones as they were."""
+    return probability > 0 and np.random.random() < probability
+
+
+def _brightness(color: NDArray[np.float64]) -> float:
+    return float(color @ (0.299, 0.587, 0.114))
 
 
 class Photometric:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ptseg_d2.data.augmentation import Photometric, random_crop_affine, warp_image, warp_labels
+from ptseg_d2.data.augmentation import BORDERS, Photometric, Repaint, random_crop_affine, warp_image, warp_labels
 from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.categories import VOID
+from ptseg_d2.data.geometry import Geometry, scaling
 from ptseg_d2.data.restyle import Restyle
 from ptseg_d2.data.targets import check_size, read_image, read_labels
 from ptseg_d2.data.views import full_view, random_view, render_image, render_labels
@@ -36,43 +37,65 @@ class SourceMapper:
         photometric: Photometric,
         flip: float = 0.5,
         thing_ids: Sequence[int] | None = None,
+        repaint: Repaint | None = None,
         restyle: Restyle | None = None,
         focus_share: float = 0.0,
         focus_crops: int = 0,
         cache_bytes: int = 0,
+        vertical_flip: float = 0.0,
+        rotation: float = 0.0,
+        fit: bool = False,
+        stretch: bool = False,
+        border: str = "grey",
     ) -> None:
         """
         Args:
-            crop: (height, width) of the result.
-            scale: range of the random size factor.
+            crop, scale, flip, vertical_flip, rotation, fit, stretch: see `Geometry`.
             photometric: colour augmentation.
-            flip: probability of mirroring an image.
             thing_ids: classes whose instances are kept, the others become unlabelled; None = all.
+            repaint: changes polarity, contrast and colour of some images, before `restyle`; None = off.
             restyle: gives some images the look of the target domain; None = off.
             focus_share: share of the crop that the class an image was drawn for should cover (rare-class sampling).
             focus_crops: the crop of such an image is drawn again at most so often until it does.
             cache_bytes: memory for decoded images and labels, per process.
+            border: one of `BORDERS`, what is seen beside an image; it has no label.
+
+        Raises:
+            ValueError: unknown border.
         """
+        if border not in BORDERS:
+            raise ValueError(f"INPUT.SOURCE_BORDER = {border!r}; expected one of: {', '.join(map(repr, BORDERS))}")
         self.crop = crop
-        self.scale = scale
+        self.geometry = Geometry(
+            crop=crop,
+            scale=scale,
+            flip=flip,
+            vertical_flip=vertical_flip,
+            rotation=rotation,
+            fit=fit,
+            stretch=stretch,
+        )
+        self.border = border
         self.photometric = photometric
-        self.flip = flip
         self.thing_ids = thing_ids
+        self.repaint = repaint
         self.restyle = restyle
         self.focus_share = focus_share
         self.focus_crops = focus_crops
         self.cache: MemoryCache[Decoded] = MemoryCache(cache_bytes, lambda arrays: sum(a.nbytes for a in arrays))
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """Read, restyle, crop, flip, jitter."""
+        """Read, repaint, restyle, crop, flip, jitter."""
         image, sem_seg, instance_ids = self.cache.get(dataset_dict["file_name"], lambda: _decode(dataset_dict))
         if self.thing_ids is not None:
             instance_ids = np.where(np.isin(sem_seg, self.thing_ids), instance_ids, 0).astype(np.int16)
+        if self.repaint is not None:
+            image = self.repaint(image)
         if self.restyle is not None:
             image = self.restyle(image)
         affine, cropped = self._random_crop(sem_seg, dataset_dict.get("focus_class"))
         return {
-            "image": self.photometric(to_tensor(warp_image(image, affine, self.crop))),
+            "image": self.photometric(to_tensor(warp_image(image, affine, self.crop, self.border))),
             "sem_seg": torch.from_numpy(cropped),
             "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.crop, outside=-1)),
             "domain": "source",
@@ -91,7 +114,7 @@ class SourceMapper:
         size = (sem_seg.shape[0], sem_seg.shape[1])
 
         def draw() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-            affine = random_crop_affine(size, self.crop, self.scale, self.flip)
+            affine = self.geometry.draw(size)
             return affine, warp_labels(sem_seg, affine, self.crop)
 
         def share(crop: tuple[NDArray[np.float64], NDArray[np.int64]]) -> float:
@@ -105,6 +128,34 @@ class SourceMapper:
                 break
             best = max(best, draw(), key=share)
         return best
+
+
+class ValidationMapper:
+    """A labelled image as it is, stretched to one size: what `SourceMapper` gives, without randomness."""
+
+    def __init__(self, size: tuple[int, int], fit: bool) -> None:
+        """
+        Args:
+            size: (height, width) of the result.
+            fit: stretch the image to it; False = its own size, cut or filled up around the middle.
+        """
+        self.size = size
+        self.fit = fit
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """`image`, `sem_seg` and `instance_ids`."""
+        image, sem_seg, instance_ids = _decode(dataset_dict)
+        height, width = sem_seg.shape
+        if self.fit:
+            affine = scaling(self.size[0] / height, self.size[1] / width)[:2]
+        else:
+            affine = np.array([[1.0, 0.0, (self.size[1] - width) // 2], [0.0, 1.0, (self.size[0] - height) // 2]])
+        return {
+            "image": to_tensor(warp_image(image, affine, self.size)),
+            "sem_seg": torch.from_numpy(warp_labels(sem_seg, affine, self.size)),
+            "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.size, outside=-1)),
+            **_where_from(dataset_dict, self.size),
+        }
 
 
 def _decode(dataset_dict: dict[str, Any]) -> Decoded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ptseg_d2.data.style import amplitude_swap, match_statistics
+from ptseg_d2.data.style import amplitude_swap, match_colors, match_statistics
 from ptseg_d2.data.targets import read_image
 
 import cv2
@@ -21,13 +21,14 @@ class RandomStyle:
     def __init__(self, method: str, target_files: Sequence[str], probability: float, beta: float) -> None:
         """
         Args:
-            method: "statistics" (Lab mean and deviation) or "fda" (low-frequency amplitudes).
+            method: "statistics" (Lab mean and deviation), "colors" (these of the lightness, and the colour that the
+                target has at each lightness) or "fda" (low-frequency amplitudes).
             target_files: images to take the look of.
             probability: share of the images that are restyled.
             beta: half-width of FDA's window relative to the shorter side.
         """
-        if method not in ("statistics", "fda"):
-            raise ValueError(f"INPUT.SOURCE_STYLE = {method!r}; expected 'none', 'statistics' or 'fda'")
+        if method not in ("statistics", "colors", "fda"):
+            raise ValueError(f"INPUT.SOURCE_STYLE = {method!r}; expected 'none', 'statistics', 'colors' or 'fda'")
         self.method = method
         self.target_files = target_files
         self.probability = probability
@@ -40,6 +41,8 @@ class RandomStyle:
         target = read_image(self.target_files[np.random.randint(len(self.target_files))])
         if self.method == "statistics":
             return match_statistics(image, target)
+        if self.method == "colors":
+            return match_colors(image, target)
         target = np.asarray(cv2.resize(target, image.shape[1::-1], interpolation=cv2.INTER_AREA))
         source, style = (torch.from_numpy(pixels).permute(2, 0, 1).float() for pixels in (image, target))
         restyled = amplitude_swap(source, style, self.beta)

@@ -1,6 +1,6 @@
-"""Give a source image the look of a target image, without learning: FDA and colour statistics.
+"""Give a source image the look of a target image, without learning: FDA, colour statistics, colours.
 
-Both work on raw images, values 0..255, before any normalisation.
+All work on raw images, values 0..255, before any normalisation.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+LIGHTNESS_LEVELS = 255
+"""Steps of Lab lightness 0..100 at which colours are told apart."""
 
 
 def amplitude_swap(source: Tensor, target: Tensor, beta: float) -> Tensor:
@@ -72,12 +75,57 @@ def match_statistics(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, 3) uint8 RGB. A channel that is constant in the source is only shifted.
     """
-    source_lab, target_lab = _to_lab(source), _to_lab(target)
-    spread = source_lab.std(axis=(0, 1))
-    gain = np.where(spread > 1e-3, target_lab.std(axis=(0, 1)) / np.maximum(spread, 1e-3), 1.0)
-    matched = (source_lab - source_lab.mean(axis=(0, 1))) * gain + target_lab.mean(axis=(0, 1))
+    matched = _match_moments(_to_lab(source), _to_lab(target))
     rgb = cv2.cvtColor(matched.astype(np.float32), cv2.COLOR_LAB2RGB)
     return np.rint(rgb * 255).clip(0, 255).astype(np.uint8)
+
+
+def match_colors(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Give the source the target's lightness statistics, and at each lightness the target's colour.
+
+    For images without colour, whose other two Lab channels `match_statistics` can only shift as a whole: here dark
+    parts become as the target's dark parts are, light ones as its light parts.
+
+    Args:
+        source: (H, W, 3) uint8 RGB.
+        target: uint8 RGB of any size.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    source_lab, target_lab = _to_lab(source), _to_lab(target)
+    lightness = _match_moments(source_lab[..., :1], target_lab[..., :1])[..., 0]
+    rgb = cv2.cvtColor(_lab_of_lightness(target_lab)[None], cv2.COLOR_LAB2RGB)[0]
+    colors = np.rint(rgb * 255).clip(0, 255).astype(np.uint8)
+    return colors[_lightness_level(lightness)]
+
+
+def _lab_of_lightness(lab: np.ndarray) -> np.ndarray:
+    """(levels + 1, 3) float32: each lightness with the mean colour of the pixels (H, W, 3) near it.
+
+    Sums and counts are blurred alike over the levels, so that a level no pixel has takes its neighbours' colour.
+    """
+    level = _lightness_level(lab[..., 0]).ravel()
+    weights = [None, lab[..., 1].ravel(), lab[..., 2].ravel()]
+    histograms = [np.bincount(level, weight, minlength=LIGHTNESS_LEVELS + 1).astype(np.float64) for weight in weights]
+    smooth = [cv2.GaussianBlur(h[None], (0, 0), 3.0, borderType=cv2.BORDER_REPLICATE)[0] for h in histograms]
+    known = smooth[0] > 1e-3
+    steps = np.arange(LIGHTNESS_LEVELS + 1)
+    chroma = [np.interp(steps, steps[known], values[known] / smooth[0][known]) for values in smooth[1:]]
+    return np.stack([steps * (100 / LIGHTNESS_LEVELS), *chroma], axis=1).astype(np.float32)
+
+
+def _lightness_level(lightness: np.ndarray) -> np.ndarray:
+    """Lab lightness 0..100, clipped to it, as int64 0..LIGHTNESS_LEVELS."""
+    levels = np.rint(lightness * (LIGHTNESS_LEVELS / 100)).clip(0, LIGHTNESS_LEVELS)
+    return np.asarray(levels, np.int64)
+
+
+def _match_moments(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(H, W, C) values with mean and deviation of each channel as in `wanted`; a constant channel is only shifted."""
+    spread = values.std(axis=(0, 1))
+    gain = np.where(spread > 1e-3, wanted.std(axis=(0, 1)) / np.maximum(spread, 1e-3), 1.0)
+    return np.asarray((values - values.mean(axis=(0, 1))) * gain + wanted.mean(axis=(0, 1)))
 
 
 def _to_lab(image: np.ndarray) -> np.ndarray:

@@ -63,7 +63,13 @@ def read_labels(dataset_dict: Mapping[str, Any]) -> Labels:
         DataError: a label file is unreadable, has another size than the image or an unknown class id.
         ValueError: unknown label_format.
     """
-    readers = {"synthia": _read_synthia, "gta5": _read_gta5, "cityscapes": _read_cityscapes, "cvppp": _read_cvppp}
+    readers = {
+        "synthia": _read_synthia,
+        "gta5": _read_gta5,
+        "cityscapes": _read_cityscapes,
+        "cvppp": _read_numbers,
+        "instance_png": _read_numbers,
+    }
     label_format = dataset_dict["label_format"]
     if label_format not in readers:
         raise ValueError(f"unknown label_format {label_format!r}; expected one of: {', '.join(readers)}")
@@ -171,8 +177,8 @@ def _read_gta5(dataset_dict: Mapping[str, Any]) -> Labels:
     return Labels(sem_seg, -IS_THING[sem_seg].astype(np.int64))
 
 
-def _read_cvppp(dataset_dict: Mapping[str, Any]) -> Labels:
-    """Numbers of leaves, 0 = background; the classes are 0 = background, 1 = leaf."""
+def _read_numbers(dataset_dict: Mapping[str, Any]) -> Labels:
+    """One channel: 0 = background (class 0), every other number is one object (class 1)."""
     numbers = read_one_channel(dataset_dict["label_file_name"])
-    leaves = numbers > 0
-    return Labels(leaves.astype(np.int64), _number_instances(numbers, leaves, leaves))
+    things = numbers > 0
+    return Labels(things.astype(np.int64), _number_instances(numbers, things, things))

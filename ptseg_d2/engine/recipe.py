@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptseg_d2.config import get_ptseg_cfg
+from ptseg_d2.data.datasets import register_folders
 from ptseg_d2.engine.records import RecipeError
 from ptseg_d2.engine.rounds import GROUP_FOLDER, later_rounds
 
@@ -47,14 +48,16 @@ def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
         RecipeError: a key is unknown, or RECIPE.STAGE is not a stage.
     """
     cfg = _merge([config_file], overrides)
+    register_folders(cfg)
     return _with_network(cfg, config_file, overrides, _network_file(cfg, config_file))
 
 
 def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = ()) -> list[CfgNode]:
     """Configs of all stages of a recipe in the order in which they run, each with its own OUTPUT_DIR.
 
-    The data sets, the seed, the device and the semantic network of the asked config hold for the stages it needs,
-    and so do the command-line overrides; but INSTANCE.GROUPS splits only those stages whose own file has groups.
+    The data sets and their folders, the seed, the device and the semantic network of the asked config hold for the
+    stages it needs, and so do the command-line overrides; but INSTANCE.GROUPS splits only those stages whose own file
+    has groups.
 
     Args:
         config_file: the config the user asked for.
@@ -71,6 +74,7 @@ def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
     needs_dir = Path(top.RECIPE.NEEDS_DIR or top.OUTPUT_DIR)
     for file, cfg in zip(files, stages):
         cfg.DATASETS = top.DATASETS.clone()
+        cfg.WORLD = top.WORLD.clone()
         cfg.SEED = top.SEED
         cfg.MODEL.DEVICE = top.MODEL.DEVICE
         cfg.OUTPUT_DIR = str(needs_dir)

@@ -22,7 +22,8 @@ from torch import nn
 ARCHITECTURE = tuple(
     f"MODEL.{name}"
     for name in (
-        *("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING"),
+        *("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING", "EINET"),
+        *("INS_EMBED_HEAD", "PANOPTIC_UNET"),
         *("FPN", "ANCHOR_GENERATOR", "ROI_HEADS", "ROI_BOX_HEAD", "ROI_MASK_HEAD", "POINT_HEAD", "DETECTOR.CLASSES"),
     )
 )

@@ -201,4 +201,5 @@ def build_clustering(cfg: CfgNode) -> Clustering:
         delta_dist=cfg.MODEL.EMBEDDING.DELTA_DIST,
         num_samples=cfg.INSTANCE.CLUSTER_SAMPLES,
         num_seeds=cfg.INSTANCE.CLUSTER_SEEDS,
+        bandwidth=cfg.INSTANCE.CLUSTER_BANDWIDTH,
     )

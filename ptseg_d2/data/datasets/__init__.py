@@ -11,8 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ptseg_d2.data.categories import CITYSCAPES, VOID, ClassTable
+from ptseg_d2.data.categories import CITYSCAPES, VOID, ClassTable, single_thing
 from ptseg_d2.data.datasets import cityscapes, cvppp, gta5, minileaves, miniscapes, mixed, synthia
+from ptseg_d2.data.datasets.instance_folders import FOLDER_NAMES, FolderWorld
 from ptseg_d2.data.datasets.paths import MINILEAVES_FIX, MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR
 
@@ -113,6 +114,7 @@ def register_all() -> None:
         whole = f"{prefix}gta5_labeled_train"
         name = f"{prefix}gta5_trucktrain_labeled_train"
         register(name, partial(mixed.load_with_truck_and_train, whole), CITYSCAPES)
+    register_world(FolderWorld())
 
 
 def register(name: str, load: Callable[[], list[dict[str, Any]]], classes: ClassTable) -> None:
@@ -128,13 +130,45 @@ def register(name: str, load: Callable[[], list[dict[str, Any]]], classes: Class
         MetadataCatalog.get(name).set(**panoptic_metadata(classes))
 
 
+def register_world(world: FolderWorld) -> None:
+    """Register the folders of a user under `FOLDER_NAMES`, in place of those that are there."""
+    classes = single_thing(world.thing)
+    for name in FOLDER_NAMES:
+        if name in DatasetCatalog:
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
+        register(name, partial(world.load, name), classes)
+
+
+def register_folders(cfg: CfgNode) -> None:
+    """Register the folders of a config; whoever loads a config does so, in every process.
+
+    Args:
+        cfg: if it names folder data sets but no folder, those of the last config stay; on import they only say what is
+            missing.
+
+    Raises:
+        ValueError: folders are given, but the config trains and tests on other data sets.
+    """
+    world = FolderWorld.from_config(cfg)
+    if not world.source and not world.target:
+        return
+    named = {name for key in ("SOURCE", "TARGET", "TEST") for name in cfg.DATASETS[key]}
+    if named.isdisjoint(FOLDER_NAMES):
+        raise ValueError(
+            f"folders are given (WORLD.SOURCE = {world.source!r}, WORLD.TARGET = {world.target!r}), but DATASETS names "
+            f"none of {', '.join(FOLDER_NAMES)}: use a config that does, such as configs/nuclei/selftrain.yaml"
+        )
+    register_world(world)
+
+
 def classes_of(cfg: CfgNode) -> ClassTable:
     """The class table of the data sets of a config; Cityscapes' if none of ours is named.
 
     Raises:
         ValueError: they have different ones.
     """
-    names = [name for key in ("SOURCE", "TARGET", "TEST") for name in cfg.DATASETS[key]]
+    names = [name for key in ("SOURCE", "VALIDATION", "TARGET", "TEST") for name in cfg.DATASETS[key]]
     tables = {name: classes_of_dataset(name) for name in names if name in DatasetCatalog}
     first, classes = next(iter(tables.items()), ("", CITYSCAPES))
     for name, table in tables.items():

@@ -1,0 +1,181 @@
+"""Folders that a user brings, registered without code: images, and a PNG of instance numbers beside each labelled one.
+
+    <folder>/images/<stem>.<png, tif, jpg, ...>   8 or 16 bits, grey or colour, any sizes
+    <folder>/labels/<stem>.png                    8 or 16 bits, one channel: 0 = background, 1..65535 = objects
+
+One folder is the labelled source (WORLD.SOURCE), another one the target (WORLD.TARGET), of which a part is the test
+set. There is one thing class, WORLD.THING, and the background. The names are filled whenever a config is loaded, so
+every process has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ptseg_d2.data.inputs import IMAGE_SUFFIXES
+
+from detectron2.config import CfgNode
+
+PREFIX = "folder_"
+SOURCE = f"{PREFIX}source_labeled_train"
+TARGET_UNLABELED = f"{PREFIX}target_unlabeled_train"
+TARGET_LABELED = f"{PREFIX}target_labeled_train"
+TARGET_TEST = f"{PREFIX}target_labeled_test"
+FIX = 'See "Your own images" in datasets/README.md'
+
+Entries = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class FolderWorld:
+    """A source and a target folder; nothing is opened before a data set is asked for.
+
+    Attributes:
+        source: folder of the source, "" = none.
+        target: folder of the target, "" = none.
+        thing: name of the class of objects.
+        test_share: see `split_target`.
+    """
+
+    source: str = ""
+    target: str = ""
+    thing: str = "object"
+    test_share: float = 0.375
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> FolderWorld:
+        """That of cfg.WORLD.
+
+        Raises:
+            ValueError: WORLD.TEST_SHARE is out of its range.
+        """
+        world = cfg.WORLD
+        if not 0 <= world.TEST_SHARE < 1:
+            raise ValueError(f"WORLD.TEST_SHARE = {world.TEST_SHARE}; expected a share in [0, 1)")
+        return cls(world.SOURCE, world.TARGET, world.THING, float(world.TEST_SHARE))
+
+    def load(self, name: str) -> Entries:
+        """Entries of one of `FOLDER_NAMES`, sorted by file name.
+
+        Returns:
+            Detectron2 dicts with file_name, image_id (the stem), domain and, but for `TARGET_UNLABELED`,
+            label_format and label_file_name.
+
+        Raises:
+            FileNotFoundError: a folder, its images or a label file is missing; the message says what was expected.
+            ValueError: two images have one stem, or no image is left on one side of the split.
+        """
+        if name == SOURCE:
+            folder = _require_folder(self.source, "WORLD.SOURCE", "--source-folder")
+            return _with_labels(folder, list_images(folder), "source")
+        folder = _require_folder(self.target, "WORLD.TARGET", "--target-folder")
+        unlabeled, test = split_target(folder, list_images(folder), self.test_share)
+        if name == TARGET_UNLABELED:
+            return [_entry(image, "target") for image in unlabeled]
+        return _with_labels(folder, test if name == TARGET_TEST else unlabeled, "target")
+
+
+FOLDER_NAMES = (SOURCE, TARGET_UNLABELED, TARGET_LABELED, TARGET_TEST)
+"""The registered names; `TARGET_LABELED` is `TARGET_UNLABELED` with labels, for the upper bound only."""
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    """The two options of a command line that bring folders."""
+    group = parser.add_argument_group("your own images, see datasets/README.md")
+    group.add_argument("--source-folder", metavar="FOLDER", help="labelled: images/ and labels/ (= WORLD.SOURCE)")
+    group.add_argument("--target-folder", metavar="FOLDER", help="images/, labels/ of the test part (= WORLD.TARGET)")
+
+
+def folder_overrides(args: argparse.Namespace) -> list[str]:
+    """The options of `add_folder_arguments` as config keys and values; folders become absolute."""
+    given = {"WORLD.SOURCE": args.source_folder, "WORLD.TARGET": args.target_folder}
+    return [
+        text for key, folder in given.items() if folder for text in (key, os.path.abspath(os.path.expanduser(folder)))
+    ]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files of a folder's images/, sorted by name, without hidden ones.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no image in it.
+        ValueError: two images have the same stem.
+    """
+    images = folder / "images"
+    if not images.is_dir():
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        raise FileNotFoundError(f"{images} not found: {folder} holds {found}; expected images/ and labels/. {FIX}.")
+    files = [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+    if not files:
+        raise FileNotFoundError(f"{images} holds no image; expected files that end in {', '.join(IMAGE_SUFFIXES)}")
+    by_stem: dict[str, Path] = {}
+    for file in sorted(files):
+        other = by_stem.setdefault(file.stem, file)
+        if other is not file:
+            raise ValueError(f"{other} and {file.name} share one name, and so one label: rename or remove one of them")
+    return list(by_stem.values())
+
+
+def split_target(folder: Path, images: list[Path], test_share: float) -> tuple[list[Path], list[Path]]:
+    """The images to adapt to, and those to test on.
+
+    Args:
+        folder: of the target.
+        images: all of its images in their order.
+        test_share: share of them, the last ones, for the test; 0 = those with a label file (no file is opened).
+
+    Raises:
+        ValueError: one of the two parts is empty.
+    """
+    if test_share > 0:
+        num_unlabeled = len(images) - max(1, round(test_share * len(images)))
+        unlabeled, test = images[:num_unlabeled], images[num_unlabeled:]
+        what = f"the last {test_share:g} of them by name (WORLD.TEST_SHARE)"
+    else:
+        test = [image for image in images if label_file(folder, image).is_file()]
+        unlabeled = [image for image in images if image not in set(test)]
+        what = "those with a file in labels/ (WORLD.TEST_SHARE is 0)"
+    if not unlabeled or not test:
+        raise ValueError(
+            f"{folder / 'images'}: {len(images)} images, of which {len(test)} are the test set, {what}: this leaves "
+            f"{len(unlabeled)} to adapt to; both parts need at least one image"
+        )
+    return unlabeled, test
+
+
+def label_file(folder: Path, image: Path) -> Path:
+    """Where the label of an image is."""
+    return folder / "labels" / f"{image.stem}.png"
+
+
+def _require_folder(folder: str, key: str, flag: str) -> Path:
+    path = Path(folder).expanduser()
+    if not folder or not path.is_dir():
+        what = f"{key} is not set" if not folder else f"{key} = {folder}: no such folder"
+        raise FileNotFoundError(f"{what}; name a folder with images/ and labels/ by {flag} FOLDER. {FIX}.")
+    return path
+
+
+def _entry(image: Path, domain: str) -> dict[str, Any]:
+    return {"file_name": str(image), "image_id": image.stem, "domain": domain}
+
+
+def _with_labels(folder: Path, images: list[Path], domain: str) -> Entries:
+    absent = [image for image in images if not label_file(folder, image).is_file()]
+    if absent:
+        raise FileNotFoundError(
+            f"label file {label_file(folder, absent[0])} of {absent[0].name} not found ({len(absent)} of "
+            f"{len(images)} are missing); expected a PNG of one channel, 0 = background, 1..65535 = objects. {FIX}."
+        )
+    return [
+        {
+            **_entry(image, domain),
+            "label_format": "instance_png",
+            "label_file_name": str(label_file(folder, image)),
+        }
+        for image in images
+    ]
