@@ -46,10 +46,20 @@ def count_flops(network: DenseNetwork, height: int, width: int) -> int:
     """
     step = network.size_divisibility
     pixels = torch.zeros(1, 3, height + -height % step, width + -width % step, device=network.device)
-    together = nn.Sequential(network.backbone, network.head).eval()
-    counter = FlopCountAnalysis(together, pixels)
+    counter = FlopCountAnalysis(_Everything(network).eval(), pixels)
     counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     return int(counter.total())
+
+
+class _Everything(nn.Module):
+    """All maps of a network: only some of them are its output when it predicts classes."""
+
+    def __init__(self, network: DenseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.all_maps(self.network.backbone(pixels)))
 
 
 @torch.no_grad()

@@ -116,6 +116,10 @@ class EINet(SemanticNetwork):
             **self.instance_losses(maps, labels, instance_ids),
         }
 
+    def all_maps(self, features: dict[str, Tensor]) -> list[Tensor]:
+        """See `DenseNetwork.all_maps`; logits, heatmaps and offsets."""
+        return list(self.head.maps(features))
+
     def predict_maps(self, images: Tensor, labels: Tensor | None = None) -> EINetMaps:
         """Everything the head predicts, float32 and without padding.
 

@@ -91,6 +91,17 @@ class DenseNetwork(nn.Module):
         """
         return self._dense_maps(images, lambda features: [self.head(features)])[0]
 
+    def all_maps(self, features: dict[str, Tensor]) -> list[Tensor]:
+        """Everything the network predicts, of which `predict_strided` gives the first; what its cost is counted of.
+
+        Args:
+            features: by name.
+
+        Returns:
+            (N, channels, h, w) each; for most networks one.
+        """
+        return [self.head(features)]
+
     def _dense_maps(self, images: Tensor, heads: Callable[[dict[str, Tensor]], list[Tensor]]) -> list[Tensor]:
         """Maps of features, from one pass of the backbone, with the padding taken off.
 

@@ -117,6 +117,10 @@ class PanopticDeepLabNetwork(DenseNetwork):
             losses: dict[str, Tensor] = PanopticDeepLab.forward(self, items)
         return losses
 
+    def all_maps(self, features: dict[str, Tensor]) -> list[Tensor]:
+        """See `DenseNetwork.all_maps`; logits, heatmap and offsets."""
+        return [self.head(features), *self.head.ins_embed_head.layers(features)]  # type: ignore[operator]
+
     def output_per_image(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Detectron2's result of each image on its own, at its `height` x `width`, in the form of our contract."""
         outputs = []

@@ -128,6 +128,10 @@ class PanopticUNet(DenseNetwork):
             self.backbone.eval()
         return self
 
+    def all_maps(self, features: dict[str, Tensor]) -> list[Tensor]:
+        """See `DenseNetwork.all_maps`; logits and embeddings."""
+        return self.head.both(features)
+
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Training: `losses`. Else per image `sem_seg` (C, height, width) logits and `panoptic_seg`."""
         return self.losses(batched_inputs) if self.training else self.output_per_image(batched_inputs)
