@@ -17,6 +17,12 @@ from torch.nn import functional as F
 
 NARROW_DECODER = ("MODEL.EMBEDDING.DECODER_CHANNELS", "[8, 8, 8, 8]", "MODEL.EMBEDDING.DIM", "4")
 
+PAPER = [
+    *("MODEL.EMBEDDING.PUSH", "1.0", "MODEL.EMBEDDING.OBJECT", "0.0", "MODEL.PANOPTIC_UNET.SEMANTIC_WEIGHT", "1.0"),
+    *("INSTANCE.MIN_AREA", "1e-4"),
+]
+"""Losses and weights of Eq. 3.2 to 3.6."""
+
 
 def leaf_config(*overrides: str) -> CfgNode:
     return small("panoptic_unet/minileaves_plain.yaml", *NARROW_DECODER, "INPUT.TEST_SIZE", "()", *overrides)
@@ -80,7 +86,7 @@ def discriminative(embeddings: Tensor, ids: Tensor) -> dict[str, float]:
 
 
 def test_losses_are_those_of_the_paper() -> None:
-    model = build("MODEL.EMBEDDING.POSITION_GAIN", "4.0").eval()
+    model = build(*PAPER, "MODEL.EMBEDDING.POSITION_GAIN", "4.0").eval()
     batch = leaf_batch()
     with torch.no_grad():
         found = {name: float(loss) for name, loss in model.losses(batch).items()}

@@ -204,8 +204,12 @@ def validation_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
 
 
 def validation_batches(cfg: CfgNode, dicts: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Labelled images as they are, at INPUT.CROP_SIZE, SOLVER.SOURCE_PER_BATCH at once; nothing is random."""
-    mapper = ValidationMapper(tuple(cfg.INPUT.CROP_SIZE), fit=cfg.INPUT.SOURCE_FIT)
+    """Labelled images as test images are seen, SOLVER.SOURCE_PER_BATCH at once; nothing is random.
+
+    That is at INPUT.TEST_SIZE. Without one they have INPUT.CROP_SIZE, to which INPUT.SOURCE_FIT stretches them.
+    """
+    size_hw = tuple(cfg.INPUT.TEST_SIZE or cfg.INPUT.CROP_SIZE)
+    mapper = ValidationMapper(size_hw, fit=bool(cfg.INPUT.TEST_SIZE) or cfg.INPUT.SOURCE_FIT)
     size = cfg.SOLVER.SOURCE_PER_BATCH
     for start in range(0, len(dicts), size):
         yield [mapper(item) for item in dicts[start : start + size]]

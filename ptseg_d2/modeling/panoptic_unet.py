@@ -102,6 +102,7 @@ class PanopticUNet(DenseNetwork):
             norm=embedding.NORM,
             coordinates=embedding.COORDINATES,
             position_gain=embedding.POSITION_GAIN,
+            position_height=embedding.POSITION_HEIGHT,
             mix=unet.EMBEDDING_CONV,
             attention=_attention(unet),
         )
