@@ -68,7 +68,8 @@ class CocoWorld:
     def __init__(self, folder: Path, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         (folder / "images").mkdir(parents=True)
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for number in (1, 2, 3):
             cv2.imwrite(str(folder / "images" / f"{number}.png"), np.zeros((160, 200, 3), np.uint8))
             images.append({"id": number, "file_name": f"{number}.png", "height": 160, "width": 200})
@@ -87,7 +88,7 @@ class CocoWorld:
                     }
                 )
         categories = [{"id": 3, "name": "car"}, {"id": 7, "name": "dog"}]
-        self.content = {"images": images, "annotations": annotations, "categories": categories}
+        self.content: dict[str, Any] = {"images": images, "annotations": annotations, "categories": categories}
         self.json = folder / "instances.json"
         self.json.write_text(json.dumps(self.content))
         self.images = folder / "images"
@@ -130,7 +131,7 @@ def pycocotools_scores(world: CocoWorld, detections: dict[int, Instances], task:
             if int(found.pred_classes[i]) not in category:
                 continue
             x1, y1, x2, y2 = found.pred_boxes.tensor[i].tolist()
-            entry = {
+            entry: dict[str, Any] = {
                 "image_id": image_id,
                 "category_id": category[int(found.pred_classes[i])],
                 "score": float(found.scores[i]),

@@ -9,6 +9,9 @@ from typing import Any
 from ptseg_d2.data.streams import load_dataset, require_masks, target_dicts, target_stream
 from ptseg_d2.engine.detected import predict_detections, write_detections
 from ptseg_d2.engine.detector import Detector
+from ptseg_d2.engine.masks import DETECTIONS
+from ptseg_d2.engine.recipe import load_recipe
+from ptseg_d2.engine.stages import check_stages, run_stage
 from ptseg_d2.inference.detections import Detections
 from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.pseudo_labels.instance import detected_instances
@@ -17,11 +20,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import train_net
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from numpy.typing import NDArray
-from tiny import small
+from tiny import CONFIGS, TINY, small
 from torch import Tensor
 
 CAR, PERSON, ROAD = 13, 11, 0
@@ -148,3 +152,42 @@ def test_a_real_detector_with_random_weights(world: Path, tmp_path: Path) -> Non
     predict_detections(cfg, build_model(cfg))
     content = json.loads((tmp_path / "target_detections" / "index.json").read_text())
     assert len(content["images"]) == 6 and sum(entry["instances"] for entry in content["images"].values()) > 0
+
+
+def test_the_recipe_trains_detects_and_learns(world: Path, masks: Path, tmp_path: Path) -> None:
+    """The small config with three steps a stage, on true classes in place of a semantic stage."""
+    keys = ["INPUT.PREDICTED_MASKS", str(masks), "RECIPE.MASKS_FROM", "", "RECIPE.INIT_FROM", ""]
+    needs = ["RECIPE.NEEDS", "['mask_rcnn_miniscapes.yaml']", "INSTANCE.DETECTED_ITERS", "2"]
+    rest = [
+        "SOLVER.TARGET_PER_BATCH",
+        "2",
+        "MODEL.ROI_HEADS.SCORE_THRESH_TEST",
+        "0.0",
+        "OUTPUT_DIR",
+        str(tmp_path / "out"),
+    ]
+    overrides = [key for key in TINY if key not in ("INSTANCE.GROUPS", "[['car'], ['person', 'rider']]")]
+    file = str(CONFIGS / SMALL)
+    train_net.main(train_net.build_parser().parse_args(["--config-file", file, *overrides, *keys, *needs, *rest]))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(results["seconds"]) == ["detector_source", "instance_selftrain"]
+    assert {"AP", "AP50", "per_class"} <= results["instance"]["detector"].keys()
+    metrics = (tmp_path / "out" / "instance_selftrain" / "all" / "metrics.json").read_text()
+    assert "pseudo/detected" in metrics
+    done = json.loads((tmp_path / "out" / "instance_selftrain" / "all" / "done.json").read_text())
+    assert "detector_source" in done["built_on"]
+
+
+def test_somebody_elses_detector(world: Path, tmp_path: Path) -> None:
+    """Its stage loads weights and detects; that they are missing is said before any other stage begins."""
+    file = CONFIGS / "coco_to_cityscapes" / "mask_rcnn_miniscapes.yaml"
+    weights = tmp_path / "zoo.pth"
+    keys = ["RECIPE.STAGE", "detector_zoo", "OUTPUT_DIR", str(tmp_path / "out"), "MODEL.WEIGHTS", str(weights)]
+    stages = load_recipe(file, [*TINY, *keys])
+    with pytest.raises(FileNotFoundError, match="zoo.pth not found"):
+        check_stages(stages, 1)
+    torch.save({"model": build_model(stages[0]).state_dict()}, weights)
+    check_stages(stages, 1)
+    run_stage(stages[0], resume=False)
+    assert len(json.loads((tmp_path / "out" / "detector_zoo" / DETECTIONS).read_text())["images"]) == 6
+    assert (tmp_path / "out" / "detector_zoo" / "model_final.pth").exists()

@@ -6,7 +6,6 @@ from ptseg_d2.inference.riders import RiderRule, find_riders, with_riders
 
 import pytest
 import torch
-from torch import Tensor
 
 BIKE = (0.0, 40.0, 60.0, 80.0)
 ON_IT = (20.0, 0.0, 40.0, 70.0)
@@ -15,9 +14,8 @@ ON_IT = (20.0, 0.0, 40.0, 70.0)
 def riders(
     persons: list[tuple[float, ...]], vehicles: list[tuple[float, ...]], rule: RiderRule | None = None
 ) -> list[bool]:
-    boxes = [torch.tensor(b).reshape(-1, 4) for b in (persons, vehicles)]
-    found: Tensor = find_riders(*boxes) if rule is None else find_riders(*boxes, rule)
-    answer: list[bool] = found.tolist()
+    people, wheels = (torch.tensor(boxes).reshape(-1, 4) for boxes in (persons, vehicles))
+    answer: list[bool] = find_riders(people, wheels, rule or RiderRule()).tolist()
     return answer
 
 

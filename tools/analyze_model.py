@@ -80,15 +80,18 @@ def _seconds(network: DenseNetwork, images: Tensor) -> float:
 
 
 def networks_of(config_file: str, overrides: Sequence[str]) -> dict[str, CfgNode]:
-    """The last stage of each branch ("semantic", "instance") of a recipe.
+    """The last stage of each branch ("semantic", "instance") of a recipe; detectors are Detectron2's and left out.
 
     Raises:
-        RecipeError: the config has no stage.
+        RecipeError: the config has no stage, or only that of a detector.
     """
     stages = load_recipe(config_file, overrides)
     if not stages:
         raise RecipeError(f"{config_file} is a part of other configs: it has no RECIPE.STAGE and no RECIPE.NEEDS")
-    return {cfg.RECIPE.STAGE.split("_")[0]: cfg for cfg in stages}
+    networks = {cfg.RECIPE.STAGE.split("_")[0]: cfg for cfg in stages if not cfg.RECIPE.STAGE.startswith("detector")}
+    if not networks:
+        raise RecipeError(f"{config_file} has only a detector, which Detectron2's own tools analyze")
+    return networks
 
 
 def build_network(cfg: CfgNode) -> DenseNetwork:
