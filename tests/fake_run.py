@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS
+from ptseg_d2.data.categories import CITYSCAPES, CLASS_NAMES, THING_IDS
 from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.inference.predictor import EmbeddingFinder, PanopticModel, PanopticOptions
@@ -57,6 +57,7 @@ class FakeRows:
     def __init__(self, names: Sequence[str] = ("source", "selftrain")) -> None:
         self.names = list(names)
         self.options = PanopticOptions(THING_IDS, min_thing_share=1e-3, min_stuff_share=1e-3)
+        self.classes = CITYSCAPES
         self.networks: list[Any] = [((CAR,), LeftOrRight()), ((PERSON, 12), LeftOrRight())]
 
     def panoptic_rows(self) -> list[str]:
@@ -111,7 +112,7 @@ def results(stages: Sequence[CfgNode]) -> dict[str, Any]:
         "seed": 1,
         "datasets": {"source": ["a"], "target": ["b"], "test": ["c"]},
         "seconds": {stage.RECIPE.STAGE: 12.5 for stage in stages},
-        "classes": {"mIoU": list(CLASS_NAMES)},
+        "classes": {"mIoU": list(CLASS_NAMES), "PQ16": [CLASS_NAMES[i] for i in CITYSCAPES.restricted_ids]},
         "panoptic": {
             "source": {**row(**panoptic), "per_class": per_class("PQ", every)},
             "selftrain": {**row(**better), "per_class": per_class("PQ", every)},

@@ -101,3 +101,26 @@ def test_default_width_of_deeper_networks_is_refused() -> None:
     cfg.MODEL.RESNETS.DEPTH = 18
     with pytest.raises(ValueError, match="RES2_OUT_CHANNELS = 256; ResNet-18 has as many as STEM_OUT_CHANNELS = 64"):
         build_backbone(cfg)
+
+
+def test_unet_backbone_gives_torchvisions_features_and_the_stem_before_its_pooling(tmp_path: Path) -> None:
+    theirs = torchvision_resnet(34)
+    assert isinstance(theirs, torchvision.models.ResNet)
+    torch.save(theirs.state_dict(), tmp_path / "r.pth")
+    arguments = ["--depth", "34", "--output", str(tmp_path / "r.pkl"), "--weights", str(tmp_path / "r.pth")]
+    assert convert_torchvision_resnet.main(arguments) == 0
+    cfg = get_ptseg_cfg()
+    cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.FREEZE_AT = "build_unet_resnet_backbone", 0
+    options = cfg.MODEL.RESNETS
+    options.DEPTH, options.NORM = 34, "BN"
+    options.STEM_OUT_CHANNELS = options.RES2_OUT_CHANNELS = 64
+    options.OUT_FEATURES = ["stem", "res2", "res5"]
+    ours = build_backbone(cfg).eval()
+    DetectionCheckpointer(ours).load(str(tmp_path / "r.pkl"))
+    x = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        features = ours(x)
+        stem = theirs.relu(theirs.bn1(theirs.conv1(x)))
+        torch.testing.assert_close(features["stem"], stem, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(features["res5"], res5(theirs, x), atol=1e-4, rtol=1e-4)
+    assert {name: shape.stride for name, shape in ours.output_shape().items()} == {"stem": 2, "res2": 4, "res5": 32}

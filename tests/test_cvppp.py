@@ -126,7 +126,7 @@ def test_listing_by_part(root: Path, caplog: pytest.LogCaptureFixture) -> None:
         "label_file_name": str(root / "cvppp/A1/plant002_2_label.png"),
     }
     assert {part: items[0]["domain"] for part, items in parts.items()} == dict(
-        zip(PARTS, ("source", "target", "target"))
+        zip(PARTS, ("source", "source", "target"))
     )
     assert read_image(everything["A1_plant001"]["file_name"]).tolist() == np.full((2, 3, 3), 90).tolist()
     assert [item["image_id"] for item in DatasetCatalog.get("cvppp_unlabeled")] == ["A2_plant0009"]

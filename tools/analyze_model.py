@@ -46,10 +46,20 @@ def count_flops(network: DenseNetwork, height: int, width: int) -> int:
     """
     step = network.size_divisibility
     pixels = torch.zeros(1, 3, height + -height % step, width + -width % step, device=network.device)
-    together = nn.Sequential(network.backbone, network.head).eval()
-    counter = FlopCountAnalysis(together, pixels)
+    counter = FlopCountAnalysis(_Everything(network).eval(), pixels)
     counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     return int(counter.total())
+
+
+class _Everything(nn.Module):
+    """All maps of a network: only some of them are its output when it predicts classes."""
+
+    def __init__(self, network: DenseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.all_maps(self.network.backbone(pixels)))
 
 
 @torch.no_grad()
@@ -70,15 +80,18 @@ def _seconds(network: DenseNetwork, images: Tensor) -> float:
 
 
 def networks_of(config_file: str, overrides: Sequence[str]) -> dict[str, CfgNode]:
-    """The last stage of each branch ("semantic", "instance") of a recipe.
+    """The last stage of each branch ("semantic", "instance") of a recipe; detectors are Detectron2's and left out.
 
     Raises:
-        RecipeError: the config has no stage.
+        RecipeError: the config has no stage, or only that of a detector.
     """
     stages = load_recipe(config_file, overrides)
     if not stages:
         raise RecipeError(f"{config_file} is a part of other configs: it has no RECIPE.STAGE and no RECIPE.NEEDS")
-    return {cfg.RECIPE.STAGE.split("_")[0]: cfg for cfg in stages}
+    networks = {cfg.RECIPE.STAGE.split("_")[0]: cfg for cfg in stages if not cfg.RECIPE.STAGE.startswith("detector")}
+    if not networks:
+        raise RecipeError(f"{config_file} has only a detector, which Detectron2's own tools analyze")
+    return networks
 
 
 def build_network(cfg: CfgNode) -> DenseNetwork:

@@ -43,13 +43,21 @@ def random_crop_affine(
     return affine
 
 
-def warp_image(image: NDArray[np.uint8], affine: NDArray[np.float64], crop: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3) -> (*crop, 3); bilinear, by area where it shrinks, grey outside of the image."""
-    if affine[1, 1] < 1:
+BORDERS = {"grey": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
+"""What an image shows beside itself."""
+
+
+def warp_image(
+    image: NDArray[np.uint8], affine: NDArray[np.float64], crop: tuple[int, int], border: str = "grey"
+) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (*crop, 3); bilinear, by area where it shrinks; outside of the image one of `BORDERS`."""
+    factor = np.sqrt(abs(np.linalg.det(affine[:, :2])))
+    if factor < 1:
         # warpAffine samples points: blur first, else thin poles flicker in and out.
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 / affine[1, 1]).astype(np.uint8)
-    grey = (127, 127, 127)
-    return cv2.warpAffine(image, affine, crop[::-1], flags=cv2.INTER_LINEAR, borderValue=grey).astype(np.uint8)
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / factor).astype(np.uint8)
+    grey, mode = (127, 127, 127), BORDERS[border]
+    warped = cv2.warpAffine(image, affine, crop[::-1], flags=cv2.INTER_LINEAR, borderMode=mode, borderValue=grey)
+    return warped.astype(np.uint8)
 
 
 def warp_labels(

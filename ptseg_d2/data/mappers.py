@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ptseg_d2.data.augmentation import Photometric, Repaint, random_crop_affine, warp_image, warp_labels
+from ptseg_d2.data.augmentation import BORDERS, Photometric, Repaint, random_crop_affine, warp_image, warp_labels
 from ptseg_d2.data.cache import MemoryCache
+from ptseg_d2.data.categories import VOID
+from ptseg_d2.data.geometry import Geometry, scaling
 from ptseg_d2.data.restyle import Restyle
 from ptseg_d2.data.targets import check_size, read_image, read_labels
 from ptseg_d2.data.views import full_view, random_view, render_image, render_labels
@@ -40,24 +42,41 @@ class SourceMapper:
         focus_share: float = 0.0,
         focus_crops: int = 0,
         cache_bytes: int = 0,
+        vertical_flip: float = 0.0,
+        rotation: float = 0.0,
+        fit: bool = False,
+        stretch: bool = False,
+        border: str = "grey",
     ) -> None:
         """
         Args:
-            crop: (height, width) of the result.
-            scale: range of the random size factor.
+            crop, scale, flip, vertical_flip, rotation, fit, stretch: see `Geometry`.
             photometric: colour augmentation.
-            flip: probability of mirroring an image.
             thing_ids: classes whose instances are kept, the others become unlabelled; None = all.
             repaint: changes polarity, contrast and colour of some images, before `restyle`; None = off.
             restyle: gives some images the look of the target domain; None = off.
             focus_share: share of the crop that the class an image was drawn for should cover (rare-class sampling).
             focus_crops: the crop of such an image is drawn again at most so often until it does.
             cache_bytes: memory for decoded images and labels, per process.
+            border: one of `BORDERS`, what is seen beside an image; it has no label.
+
+        Raises:
+            ValueError: unknown border.
         """
+        if border not in BORDERS:
+            raise ValueError(f"INPUT.SOURCE_BORDER = {border!r}; expected one of: {', '.join(map(repr, BORDERS))}")
         self.crop = crop
-        self.scale = scale
+        self.geometry = Geometry(
+            crop=crop,
+            scale=scale,
+            flip=flip,
+            vertical_flip=vertical_flip,
+            rotation=rotation,
+            fit=fit,
+            stretch=stretch,
+        )
+        self.border = border
         self.photometric = photometric
-        self.flip = flip
         self.thing_ids = thing_ids
         self.repaint = repaint
         self.restyle = restyle
@@ -76,7 +95,7 @@ class SourceMapper:
             image = self.restyle(image)
         affine, cropped = self._random_crop(sem_seg, dataset_dict.get("focus_class"))
         return {
-            "image": self.photometric(to_tensor(warp_image(image, affine, self.crop))),
+            "image": self.photometric(to_tensor(warp_image(image, affine, self.crop, self.border))),
             "sem_seg": torch.from_numpy(cropped),
             "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.crop, outside=-1)),
             "domain": "source",
@@ -95,7 +114,7 @@ class SourceMapper:
         size = (sem_seg.shape[0], sem_seg.shape[1])
 
         def draw() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-            affine = random_crop_affine(size, self.crop, self.scale, self.flip)
+            affine = self.geometry.draw(size)
             return affine, warp_labels(sem_seg, affine, self.crop)
 
         def share(crop: tuple[NDArray[np.float64], NDArray[np.int64]]) -> float:
@@ -111,6 +130,34 @@ class SourceMapper:
         return best
 
 
+class ValidationMapper:
+    """A labelled image as it is, stretched to one size: what `SourceMapper` gives, without randomness."""
+
+    def __init__(self, size: tuple[int, int], fit: bool) -> None:
+        """
+        Args:
+            size: (height, width) of the result.
+            fit: stretch the image to it; False = its own size, cut or filled up around the middle.
+        """
+        self.size = size
+        self.fit = fit
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """`image`, `sem_seg` and `instance_ids`."""
+        image, sem_seg, instance_ids = _decode(dataset_dict)
+        height, width = sem_seg.shape
+        if self.fit:
+            affine = scaling(self.size[0] / height, self.size[1] / width)[:2]
+        else:
+            affine = np.array([[1.0, 0.0, (self.size[1] - width) // 2], [0.0, 1.0, (self.size[0] - height) // 2]])
+        return {
+            "image": to_tensor(warp_image(image, affine, self.size)),
+            "sem_seg": torch.from_numpy(warp_labels(sem_seg, affine, self.size)),
+            "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.size, outside=-1)),
+            **_where_from(dataset_dict, self.size),
+        }
+
+
 def _decode(dataset_dict: dict[str, Any]) -> Decoded:
     """Image, classes and instance ids, the two label maps as int16, which `warp_labels` needs."""
     image = read_image(dataset_dict["file_name"])
@@ -124,7 +171,8 @@ class TargetViewsMapper:
 
     Keys: `student_views` and `teacher_views` (V, 3, H, W) uint8 of equal geometry, photometric noise on the student's
     only; `thetas` (V, 2, 3) view -> canvas; `predicted_views` (V, H, W) int64 where an earlier stage predicted
-    masks, `guidance_views` likewise where instances guide them; `domain` = "target".
+    masks, `guidance_views` likewise where instances guide them, `detected_views` (train id * 1000 + number, 0 = none)
+    where a detector found instances; `domain` = "target".
     """
 
     def __init__(
@@ -177,10 +225,11 @@ class TargetViewsMapper:
             "domain": "target",
             **_where_from(dataset_dict, self.crop),
         }
-        for key in ("predicted", "guidance"):
+        for key in ("predicted", "guidance", "detected"):
             if f"{key}_file_name" in dataset_dict:
                 mask = _read_mask(dataset_dict[f"{key}_file_name"])
-                warped = torch.from_numpy(warp_labels(mask, affine, self.crop))
+                outside = 0 if key == "detected" else VOID
+                warped = torch.from_numpy(warp_labels(mask, affine, self.crop, outside=outside))
                 item[f"{key}_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])
         return item
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 from ptseg_d2.data.lists import keep_listed, list_files
 from ptseg_d2.data.loader import StreamDataset
-from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
+from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper, ValidationMapper
 from ptseg_d2.data.restyle import RandomStyle
 from ptseg_d2.data.samplers import Draw, by_importance, by_rare_class, shuffled
 
@@ -40,7 +40,14 @@ def images_per_step(cfg: CfgNode) -> dict[str, int]:
 
 def require_masks(cfg: CfgNode) -> None:
     """Raise a ValueError that says what to do when a stage trains on predicted masks and there are none."""
-    if cfg.INPUT.PREDICTED_MASKS or "TARGET_PER_BATCH" not in images_per_step(cfg):
+    if "TARGET_PER_BATCH" not in images_per_step(cfg):
+        return
+    if _learns_from_detections(cfg) and not cfg.INPUT.DETECTIONS:
+        raise ValueError(
+            f"INSTANCE.DETECTED_ITERS = {cfg.INSTANCE.DETECTED_ITERS} learns from a detector's instances of the target "
+            "images: set RECIPE.DETECTIONS_FROM to the stage that finds them, or INPUT.DETECTIONS to its index.json"
+        )
+    if cfg.INPUT.PREDICTED_MASKS:
         return
     if cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher":
         choice = "MODEL.META_ARCHITECTURE = 'EmbeddingMomentumTeacher'"
@@ -52,6 +59,10 @@ def require_masks(cfg: CfgNode) -> None:
         f"{choice} learns from class masks of the target images: set INPUT.PREDICTED_MASKS to the index.json that "
         "tools/predict_masks.py writes, or RECIPE.MASKS_FROM to an earlier stage"
     )
+
+
+def _learns_from_detections(cfg: CfgNode) -> bool:
+    return cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher" and cfg.INSTANCE.DETECTED_ITERS > 0
 
 
 def uses_target(cfg: CfgNode) -> bool:
@@ -80,9 +91,14 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
             noise=cfg.INPUT.SOURCE_NOISE,
         ),
         flip=cfg.INPUT.SOURCE_FLIP,
+        vertical_flip=cfg.INPUT.SOURCE_VERTICAL_FLIP,
+        rotation=cfg.INPUT.SOURCE_ROTATION,
+        fit=cfg.INPUT.SOURCE_FIT,
+        stretch=cfg.INPUT.SOURCE_STRETCH,
+        border=cfg.INPUT.SOURCE_BORDER,
         thing_ids=classes_of(cfg).ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
         repaint=Repaint(
-            stretch=cfg.INPUT.SOURCE_STRETCH, invert=cfg.INPUT.SOURCE_INVERT, duotone=cfg.INPUT.SOURCE_DUOTONE
+            stretch=cfg.INPUT.SOURCE_CONTRAST, invert=cfg.INPUT.SOURCE_INVERT, duotone=cfg.INPUT.SOURCE_DUOTONE
         ),
         restyle=_restyle(cfg),
         focus_share=cfg.INPUT.RARE_CLASS_MIN_SHARE,
@@ -129,12 +145,14 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
 
 
 def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
-    """DATASETS.TARGET, joined with the predicted masks and the guidance of earlier stages by image id."""
+    """DATASETS.TARGET, joined with the predicted masks, guidance and detections of earlier stages by image id."""
     dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
     if cfg.INPUT.PREDICTED_MASKS:
         dicts = _with_files(dicts, cfg.INPUT.PREDICTED_MASKS, "predicted")
     if cfg.INPUT.GUIDANCE_MASKS:
         dicts = _with_files(dicts, cfg.INPUT.GUIDANCE_MASKS, "guidance")
+    if cfg.INPUT.DETECTIONS:
+        dicts = _with_files(dicts, cfg.INPUT.DETECTIONS, "detected")
     return dicts
 
 
@@ -144,13 +162,13 @@ def _with_files(dicts: list[dict[str, Any]], index_file: str, kind: str) -> list
     Args:
         dicts: entries of the target.
         index_file: index.json, see `ptseg_d2.engine.masks`.
-        kind: "predicted" (classes, with their shares) or "guidance".
+        kind: "predicted" (classes, with their shares), "guidance" or "detected" (instances).
     """
     index = Path(index_file)
     if not index.exists():
         raise FileNotFoundError(
-            f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM), or tools/predict_masks.py and set "
-            "INPUT.PREDICTED_MASKS to the index.json that it writes"
+            f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM, or RECIPE.DETECTIONS_FROM for "
+            "detections), or tools/predict_masks.py and set INPUT.PREDICTED_MASKS to the index.json that it writes"
         )
     content = json.loads(index.read_text(encoding="utf-8"))
     found = content["images"]
@@ -167,6 +185,30 @@ def _with_files(dicts: list[dict[str, Any]], index_file: str, kind: str) -> list
         shares = {"class_shares": entry["class_shares"]} if kind == "predicted" else {}
         joined.append({**item, f"{kind}_file_name": str(index.parent / entry["mask"]), **shares})
     return joined
+
+
+def validation_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
+    """Entries of DATASETS.VALIDATION.
+
+    Raises:
+        ValueError: they hold labels of the target, which may not decide when training stops; only an oracle's may.
+    """
+    dicts = load_dataset(cfg.DATASETS.VALIDATION, "DATASETS.VALIDATION")
+    if cfg.RECIPE.SUPERVISED_ROW != "oracle" and any(item["domain"] == "target" for item in dicts):
+        raise ValueError(
+            f"DATASETS.VALIDATION = {tuple(cfg.DATASETS.VALIDATION)} holds labels of the target domain, which no "
+            "training may see: name labelled source images, or leave it empty (RECIPE.SUPERVISED_ROW oracle is for "
+            "runs that are no domain adaptation)"
+        )
+    return dicts
+
+
+def validation_batches(cfg: CfgNode, dicts: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Labelled images as they are, at INPUT.CROP_SIZE, SOLVER.SOURCE_PER_BATCH at once; nothing is random."""
+    mapper = ValidationMapper(tuple(cfg.INPUT.CROP_SIZE), fit=cfg.INPUT.SOURCE_FIT)
+    size = cfg.SOLVER.SOURCE_PER_BATCH
+    for start in range(0, len(dicts), size):
+        yield [mapper(item) for item in dicts[start : start + size]]
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:

@@ -23,6 +23,7 @@ from ptseg_d2.engine.reporting import write_report
 from ptseg_d2.engine.rounds import stage_name, tried_rounds
 from ptseg_d2.engine.rows import Rows
 from ptseg_d2.engine.run_files import DETAILS
+from ptseg_d2.engine.transfer import detector_scores
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache, ground_truth_panoptic
 from ptseg_d2.evaluation.results import format_table, update_results
@@ -75,6 +76,9 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         if comm.is_main_process():
             results = update_results(path, update)
     if comm.is_main_process():
+        for stage in (stage for stage in stages if stage.RECIPE.STAGE.startswith("detector")):
+            scores = detector_scores(stage, cfg.DATASETS.TEST[0])
+            results = update_results(path, {"instance": {"detector": scores}})
         if rows.round_rows():
             results = update_results(path, {"rounds": _rounds_summary(rows, stages, results)})
         draw_pictures(rows, cfg)

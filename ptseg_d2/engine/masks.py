@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 MASKS = Path("target_masks") / "index.json"
 """Below the folder of the stage that predicted them."""
+DETECTIONS = Path("target_detections") / "index.json"
+"""Below the folder of the stage whose detector found them, see `ptseg_d2.engine.detected`."""
 
 
 def predict_masks(cfg: CfgNode, model: nn.Module) -> None:
@@ -160,11 +162,13 @@ def predicted_share(cfg: CfgNode) -> float:
 
 
 def with_masks(cfg: CfgNode) -> CfgNode:
-    """Point INPUT.PREDICTED_MASKS at the masks of the stage that RECIPE.MASKS_FROM names, unless the user set it."""
-    if cfg.INPUT.PREDICTED_MASKS or not cfg.RECIPE.MASKS_FROM:
-        return cfg
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.INPUT.PREDICTED_MASKS = str(Path(cfg.RECIPE.NEEDS_DIR) / cfg.RECIPE.MASKS_FROM / MASKS)
-    cfg.freeze()
+    """Point INPUT.PREDICTED_MASKS and INPUT.DETECTIONS at the files of the stages that RECIPE.MASKS_FROM and
+    RECIPE.DETECTIONS_FROM name, unless the user set them."""
+    wanted = (("PREDICTED_MASKS", cfg.RECIPE.MASKS_FROM, MASKS), ("DETECTIONS", cfg.RECIPE.DETECTIONS_FROM, DETECTIONS))
+    for key, stage, file in wanted:
+        if stage and not cfg.INPUT[key]:
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.INPUT[key] = str(Path(cfg.RECIPE.NEEDS_DIR) / stage / file)
+            cfg.freeze()
     return cfg

@@ -30,6 +30,8 @@ STAGES = (
     "panoptic_source",
     "panoptic_adapted",
     "panoptic_selftrain",
+    "detector_source",
+    "detector_zoo",
 )
 """Every stage a recipe can have, in the order in which results are reported."""
 

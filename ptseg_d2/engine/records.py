@@ -39,6 +39,8 @@ NOT_PART_OF_A_STAGE = (
     # What they decide is in RECIPE.ROUND and INPUT.GUIDANCE_MASKS.
     *("RECIPE.ROUNDS", "RECIPE.GUIDANCE", "RECIPE.AGREEMENT_IMAGES"),
     *("INSTANCE.MIN_SCORE", "INSTANCE.OPENING", "INSTANCE.CLOSING"),
+    *("MODEL.EINET.CENTER_THRESHOLD", "MODEL.EINET.NMS_KERNEL", "MODEL.EINET.TOP_K", "MODEL.EINET.INSTANCE_SCORE"),
+    *(f"MODEL.PANOPTIC_DEEPLAB.{key}" for key in ("CENTER_THRESHOLD", "NMS_KERNEL", "TOP_K_INSTANCE", "STUFF_AREA")),
     *("INSTANCE.ORACLE_CURVES", "INSTANCE.ORACLE_PERIOD", "INSTANCE.ORACLE_IMAGES"),
 )
 """Keys that may differ between two visits to a stage: they do not change what it learns."""
@@ -129,7 +131,7 @@ def settings(cfg: CfgNode) -> dict[str, Any]:
         flat = {key: value for key, value in flat.items() if not key.startswith("INSTANCE.MIX_")}
     if Path(flat["INPUT.GUIDANCE_MASKS"]).parent.name != ORACLE_GUIDANCE:
         flat = {key: value for key, value in flat.items() if not key.startswith("RECIPE.ORACLE_GUIDANCE")}
-    for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS", "INPUT.GUIDANCE_MASKS"):
+    for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS", "INPUT.GUIDANCE_MASKS", "INPUT.DETECTIONS"):
         if flat[key]:
             flat[key] = "/".join(Path(flat[key]).parts[-2:])
     return flat
@@ -144,8 +146,7 @@ def built_on(cfg: CfgNode) -> dict[str, str]:
     folders = []
     if cfg.MODEL.WEIGHTS:
         folders.append(Path(cfg.MODEL.WEIGHTS).parent)
-    if cfg.INPUT.PREDICTED_MASKS:
-        folders.append(Path(cfg.INPUT.PREDICTED_MASKS).parent.parent)
+    folders += [Path(file).parent.parent for file in (cfg.INPUT.PREDICTED_MASKS, cfg.INPUT.DETECTIONS) if file]
     guidance = Path(cfg.INPUT.GUIDANCE_MASKS)
     if guidance.parent.name == PREDICTED_GUIDANCE:
         folders += [done.parent for done in runs_below(str(guidance.parent.parent))]

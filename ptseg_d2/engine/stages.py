@@ -12,13 +12,14 @@ from typing import Any
 
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.streams import images_per_step, require_masks, target_stream
+from ptseg_d2.engine.detected import predict_detections
 from ptseg_d2.engine.groups import Launcher, run_groups
 from ptseg_d2.engine.masks import predict_masks, predicted_share, with_masks
 from ptseg_d2.engine.mix import choose_networks, read_candidates
 from ptseg_d2.engine.recipe import trains_groups
 from ptseg_d2.engine.records import built_on, check_record, run_once, settings, write_atomically
 from ptseg_d2.engine.trainer import Trainer
-from ptseg_d2.engine.weights import load_network
+from ptseg_d2.engine.weights import load_network, local_weights
 from ptseg_d2.modeling.network import DenseNetwork
 
 import torch
@@ -69,6 +70,7 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
 
     Raises:
         ValueError: images do not divide, or a stage trains on masks that no other makes.
+        FileNotFoundError: weights of a detector are neither here nor to be downloaded.
         RecipeError: a mix chooses among runs that are not finished or do not fit.
     """
     for cfg in stages:
@@ -76,7 +78,9 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
         if cfg.RECIPE.STAGE == "instance_mix":
             read_candidates(cfg)
             continue
-        if cfg.RECIPE.STAGE.endswith("_adapted"):  # no training: all processes see the same images
+        if cfg.RECIPE.STAGE == "detector_zoo":
+            local_weights(cfg.MODEL.WEIGHTS)
+        if cfg.RECIPE.STAGE.endswith(("_adapted", "_zoo")):  # no training: all processes see the same images
             continue
         for key, size in images_per_step(cfg).items():
             if size % num_processes:
@@ -90,7 +94,8 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
 def check_classes(cfg: CfgNode) -> None:
     """Raise a ValueError when the network does not tell apart what the data sets have."""
     classes = classes_of(cfg)
-    if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES != classes.num_classes and not cfg.RECIPE.STAGE.startswith("instance"):
+    has_no_classifier = cfg.RECIPE.STAGE.startswith(("instance", "detector"))
+    if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES != classes.num_classes and not has_no_classifier:
         raise ValueError(
             f"stage {cfg.RECIPE.STAGE}: MODEL.SEM_SEG_HEAD.NUM_CLASSES = {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, but the "
             f"data sets have {classes.num_classes} classes: {', '.join(classes.names)}"
@@ -106,6 +111,20 @@ def train(cfg: CfgNode, resume: bool) -> None:
     trainer.train()
     if cfg.RECIPE.STAGE == "semantic_selftrain":
         predict_masks(cfg, trainer.model)
+    if cfg.RECIPE.STAGE == "detector_source":
+        predict_detections(cfg, trainer.model)
+
+
+def detect_with_zoo_weights(cfg: CfgNode, resume: bool = False) -> None:
+    """Find the objects of the target images with a detector that somebody else trained, such as the model zoo's.
+
+    Args:
+        cfg: config of the stage; MODEL.WEIGHTS are the detector's.
+        resume: without effect, there is nothing to continue.
+    """
+    model = load_network(cfg)
+    DetectionCheckpointer(model, cfg.OUTPUT_DIR).save("model_final")
+    predict_detections(cfg, model)
 
 
 def _begin(cfg: CfgNode, resume: bool) -> None:
@@ -185,5 +204,7 @@ _WORK: dict[str, Callable[..., dict[str, Any] | None]] = {
     "panoptic_source": train,
     "panoptic_adapted": adapt_batch_norm,
     "panoptic_selftrain": train,
+    "detector_source": train,
+    "detector_zoo": detect_with_zoo_weights,
 }
 """What a stage, or a group of it, does: config and `resume` -> facts for `done.json`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ptseg_d2.data.loader import JointLoader
 from ptseg_d2.data.streams import build_streams, build_test_loader
+from ptseg_d2.engine.early_stopping import StopTraining, early_stopping_hooks
 from ptseg_d2.engine.finite import FiniteLosses
 from ptseg_d2.engine.hooks import (
     EMAHook,
@@ -99,11 +100,19 @@ class Trainer(DefaultTrainer):
         """
         model = unwrap(self.model)
         lookers = [*_picture_hooks(self.cfg, model), *_embedding_hooks(self.cfg, model)]
-        ours = [*lookers, *_teacher_hooks(self.cfg, model), RandomStateHook()]
+        stopping = early_stopping_hooks(self.cfg, model, self.checkpointer.save)
+        ours = [*lookers, *_teacher_hooks(self.cfg, model), *stopping, RandomStateHook()]
         theirs = super().build_hooks()
         if self.cfg.TEST.EVAL_PERIOD == 0:  # Detectron2 0.6 would still evaluate at the end; the recipe does that
             theirs = [hook for hook in theirs if not isinstance(hook, EvalHook)]
         return [*ours, *theirs]
+
+    def train(self) -> Any:
+        """Train to SOLVER.MAX_ITER, or until the validation loss falls no more."""
+        try:
+            return super().train()
+        except StopTraining:
+            return None
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> dict[str, Any]:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
+from ptseg_d2.engine.matching import check_weights
 from ptseg_d2.engine.records import check_same_settings, read_done
-from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
+from ptseg_d2.modeling.momentum_teacher import MomentumTeacher, spread_single_network_
 
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.checkpoint.catalog import ModelCatalog, ModelCatalogHandler
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
+from detectron2.utils.file_io import Detectron2Handler, PathManager
+from iopath.common.file_io import get_cache_dir
 from torch import nn
 
 ARCHITECTURE = tuple(
-    f"MODEL.{name}" for name in ("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING")
+    f"MODEL.{name}"
+    for name in (
+        *("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING", "EINET"),
+        *("INS_EMBED_HEAD", "PANOPTIC_UNET"),
+        *("FPN", "ANCHOR_GENERATOR", "ROI_HEADS", "ROI_BOX_HEAD", "ROI_MASK_HEAD", "POINT_HEAD", "DETECTOR.CLASSES"),
+    )
 )
 """Keys that decide which weights a checkpoint holds."""
 
@@ -55,11 +65,10 @@ def load_weights(model: nn.Module, path: str, backbone_only: bool = False) -> No
             `MomentumTeacher`, which gives its student's backbone.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: it shall give a backbone and holds none.
+        FileNotFoundError: the file does not exist, or cannot be downloaded.
+        ValueError: it shall give a backbone and holds none, or it is of another architecture.
     """
-    require_weights(path)
-    (_BackboneCheckpointer if backbone_only else _Checkpointer)(model).load(path)
+    (_BackboneCheckpointer if backbone_only else _Checkpointer)(model).load(local_weights(path))
 
 
 def require_weights(path: str) -> None:
@@ -75,21 +84,72 @@ def require_weights(path: str) -> None:
         )
 
 
+def local_weights(path: str) -> str:
+    """A checkpoint as a file on this machine; an address is downloaded once and found in the cache from then on.
+
+    Args:
+        path: file, address (https://..., detectron2://..., catalog://...) or "".
+
+    Raises:
+        FileNotFoundError: there is no such file, or no network; says which file to put where.
+    """
+    require_weights(path)
+    if "://" not in path:
+        return path
+    try:
+        return str(PathManager.get_local_path(path))
+    except (OSError, AssertionError) as error:
+        address = _web_address(path)
+        raise FileNotFoundError(
+            f"weights {path} cannot be downloaded ({error}). Download {address} where there is a network and put it "
+            f"here as {_cached_file(address)}, where it is found from then on; or put it anywhere and set "
+            "MODEL.WEIGHTS to that file"
+        ) from error
+
+
+def _web_address(path: str) -> str:
+    """The https address behind an address of Detectron2's model zoo."""
+    if path.startswith(ModelCatalogHandler.PREFIX):
+        return str(ModelCatalog.get(path.removeprefix(ModelCatalogHandler.PREFIX)))
+    return path.replace(Detectron2Handler.PREFIX, Detectron2Handler.S3_DETECTRON2_PREFIX, 1)
+
+
+def _cached_file(address: str) -> Path:
+    """Where a downloaded file is kept ($FVCORE_CACHE, by default in the home folder)."""
+    return Path(get_cache_dir()) / urlparse(address).path.lstrip("/")
+
+
 class _Checkpointer(DetectionCheckpointer):
-    """Loads foreign checkpoints into the student of a `MomentumTeacher`."""
+    """Refuses checkpoints of another architecture; loads foreign ones into the student of a `MomentumTeacher`."""
+
+    backbone_only = False
+    file_name = ""
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        self.file_name = filename
+        return super()._load_file(filename)
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        foreign = bool(checkpoint.get("matching_heuristics", False))
         # Detectron2 looks for the names of a foreign checkpoint at the end of the model's, and refuses to choose
         # between student and teacher.
-        if not (isinstance(self.model, MomentumTeacher) and checkpoint.get("matching_heuristics", False)):
-            return super()._load_model(checkpoint)
-        incompatible = DetectionCheckpointer(self.model.student)._load_model(checkpoint)
-        self.model.refresh_teacher_()
+        if foreign and isinstance(self.model, MomentumTeacher):
+            student = self.model.student
+            incompatible = DetectionCheckpointer(student)._load_model(checkpoint)
+            check_weights(student, incompatible, self.file_name, foreign=True)
+            self.model.refresh_teacher_()
+        else:
+            if isinstance(self.model, MomentumTeacher):  # here, so that shapes are compared
+                spread_single_network_(checkpoint["model"], "")
+            incompatible = super()._load_model(checkpoint)
+            check_weights(self.model, incompatible, self.file_name, foreign=foreign, backbone_only=self.backbone_only)
         return incompatible
 
 
-class _BackboneCheckpointer(DetectionCheckpointer):
+class _BackboneCheckpointer(_Checkpointer):
     """Loads the backbone of a network with another head; a `MomentumTeacher` gives it to student and teacher."""
+
+    backbone_only = True
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         checkpoint: dict[str, Any] = super()._load_file(filename)

@@ -46,7 +46,7 @@ CHUNK = 32  # resamples at a time, so that the curves stay in the cache of the p
 
 
 class InstanceAP:
-    """Accumulates instance scores over images; predicted instances are disjoint, as in a panoptic map.
+    """Accumulates instance scores over images, of disjoint instances (`update`) or of masks that overlap (`add`).
 
     Args:
         class_names: all class names; category id = position.

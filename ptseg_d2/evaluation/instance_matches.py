@@ -112,14 +112,18 @@ def _match(
     is_group, is_small = overlap.gt_is_crowd[rows], overlap.gt_areas[rows] < min_region_size
     is_object = ~is_group & ~is_small
 
-    # At .5 and above disjoint predictions match at most one ground truth each, and the other way round.
+    # At .5 and above a prediction matches at most one ground truth, and of disjoint predictions at most one matches it.
+    # Of overlapping ones the surest counts; the script calls the others wrong.
     iou = intersections / (gt_areas + pred_areas - intersections)
     passes = iou > thresholds[:, None, None]  # (T, G, P)
-    is_true = (passes & is_object[:, None]).any(axis=1)
+    matches = passes & is_object[:, None]
+    surest = np.where(matches, overlap.pred_scores[columns], -np.inf).argmax(axis=2) if matches.size else 0
+    is_true = (matches & (np.arange(len(columns)) == np.expand_dims(surest, -1))).any(axis=1)
+    is_double = matches.any(axis=1) & ~is_true
     matches_ignored = (passes & ~is_object[:, None]).any(axis=1)
     # As in the script, pixels on a group that is also too small count twice.
     weights = is_group.astype(np.int64) + is_small
     ignored_share = (overlap.pred_void[columns] + weights @ intersections) / pred_areas
     is_ignored = matches_ignored | (ignored_share > thresholds[:, None])
-    outcomes = np.where(is_true, TRUE, np.where(is_ignored, IGNORED, FALSE)).astype(np.int8)
+    outcomes = np.where(is_true, TRUE, np.where(is_ignored & ~is_double, IGNORED, FALSE)).astype(np.int8)
     return outcomes, int(is_object.sum())

@@ -21,13 +21,14 @@ class Clustering:
 
     Attributes:
         name: one of `CLUSTERINGS`: "mean_shift_plus" merges modes nearer than delta_dist and tells peaks from ridges;
-            "mean_shift" is the plain one at bandwidth delta_var; "agglomerative" is average linkage at delta_dist.
+            "mean_shift" is the plain one at a bandwidth; "agglomerative" is average linkage at delta_dist.
             The thesis' merging of clusters by their mean embeddings is done by the first alone, on the modes.
         delta_var: radius of a tight cluster, embedding units.
         delta_dist: clusters nearer than this are one; plain mean-shift does not use it.
         num_samples: points of a mask on which clusters are searched; the others join the nearest one.
         num_seeds: of mean_shift_plus alone; plain mean-shift starts at every sample.
         seed: of the sub-sample.
+        bandwidth: radius of plain mean-shift's kernel, embedding units; 0 = delta_var. Paper 2 uses delta_dist.
     """
 
     name: str
@@ -36,12 +37,15 @@ class Clustering:
     num_samples: int = 2048
     num_seeds: int = 128
     seed: int = 0
+    bandwidth: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an unknown name."""
+        """Raises ValueError for an unknown name or a negative bandwidth."""
         if self.name not in CLUSTERINGS:
             choices = ", ".join(map(repr, CLUSTERINGS))
             raise ValueError(f"INSTANCE.CLUSTERING = {self.name!r}; expected one of {choices}")
+        if self.bandwidth < 0:
+            raise ValueError(f"INSTANCE.CLUSTER_BANDWIDTH = {self.bandwidth}; expected 0 (DELTA_VAR) or more")
 
     @property
     def radius(self) -> float:
@@ -63,5 +67,7 @@ class Clustering:
                 points, self.delta_var, self.delta_dist, min_size, self.num_samples, self.num_seeds, seed=self.seed
             )
         if self.name == "mean_shift":
-            return sampled_mean_shift(points, self.delta_var, min_size, self.num_samples, seed=self.seed)
+            return sampled_mean_shift(
+                points, self.bandwidth or self.delta_var, min_size, self.num_samples, seed=self.seed
+            )
         return agglomerative(points, self.delta_dist, self.num_samples, self.seed, min_size)

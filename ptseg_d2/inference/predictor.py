@@ -97,7 +97,9 @@ class EmbeddingFinder:
         for index, (thing_ids, _) in enumerate(self.networks):
             if present.isdisjoint(thing_ids):
                 continue
-            found, found_scores = self._instances(self._embed(image, index), sem_seg, thing_ids)
+            found, found_scores = embedding_instances(
+                self._embed(image, index), sem_seg, thing_ids, self.options, self.clustering
+            )
             offset = int(instance_ids.max())
             instance_ids = torch.where(found > 0, found + offset, instance_ids)
             scores.update({number + offset: score for number, score in found_scores.items()})
@@ -118,18 +120,29 @@ class EmbeddingFinder:
         """Free the embeddings that `keep_embeddings` has kept."""
         self._image, self._embeddings = None, {}
 
-    def _instances(
-        self, embeddings: Tensor, sem_seg: Tensor, thing_ids: tuple[int, ...]
-    ) -> tuple[Tensor, dict[int, float]]:
-        min_area = round(self.options.min_thing_share * sem_seg.numel())
-        cluster = partial(self.clustering, min_size=min_area)
-        instance_ids = cluster_things(embeddings, sem_seg, thing_ids, cluster, min_area)
-        instance_ids = clean_instances(
-            instance_ids, min_area, opening=self.options.opening, closing=self.options.closing
-        )
-        # Filling and closing may add pixels without an embedding, which no clustering would.
-        finite = instance_ids.where(embeddings.sum(0).isfinite(), 0)
-        return instance_ids, instance_stability(finite, [embeddings], self.clustering.radius)
+
+def embedding_instances(
+    embeddings: Tensor, sem_seg: Tensor, thing_ids: Sequence[int], options: PanopticOptions, clustering: Clustering
+) -> tuple[Tensor, dict[int, float]]:
+    """Instances of one embedding map: clustered inside each class mask, then repaired.
+
+    Args:
+        embeddings: (E, H, W).
+        sem_seg: (H, W) int64 classes.
+        thing_ids: classes to separate.
+        options: sizes and morphology.
+        clustering: of the embeddings inside a class mask.
+
+    Returns:
+        (H, W) int64 ids (0 = none), and a score in (0, 1] per id: the stability, see `instance_stability`.
+    """
+    min_area = round(options.min_thing_share * sem_seg.numel())
+    cluster = partial(clustering, min_size=min_area)
+    instance_ids = cluster_things(embeddings, sem_seg, thing_ids, cluster, min_area)
+    instance_ids = clean_instances(instance_ids, min_area, opening=options.opening, closing=options.closing)
+    # Filling and closing may add pixels without an embedding, which no clustering would.
+    finite = instance_ids.where(embeddings.sum(0).isfinite(), 0)
+    return instance_ids, instance_stability(finite, [embeddings], clustering.radius)
 
 
 @dataclass(frozen=True)

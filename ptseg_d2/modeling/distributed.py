@@ -12,13 +12,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
-def mean_over_processes(value: Tensor) -> Tensor:
-    """Mean of a tensor of one shape over all processes; the tensor itself when there is only one."""
+def sum_over_processes(value: Tensor) -> Tensor:
+    """Sum of a tensor of one shape over all processes; the tensor itself when there is only one."""
     if comm.get_world_size() == 1:
         return value
     total = value.clone()
     dist.all_reduce(total)
-    return total / comm.get_world_size()
+    return total
+
+
+@torch.no_grad()
+def mean_over_processes(value: Tensor) -> Tensor:
+    """Mean of a tensor of one shape over all processes; the tensor itself when there is only one."""
+    if comm.get_world_size() == 1:
+        return value
+    return sum_over_processes(value) / comm.get_world_size()
 
 
 @torch.no_grad()

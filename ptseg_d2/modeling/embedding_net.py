@@ -45,17 +45,7 @@ class EmbeddingUNet(DenseNetwork):
             position_gain=embedding.POSITION_GAIN,
             position_height=embedding.POSITION_HEIGHT,
         )
-        criterion = EmbeddingLoss(
-            delta_var=embedding.DELTA_VAR,
-            delta_dist=embedding.DELTA_DIST,
-            pull=embedding.PULL,
-            push=embedding.PUSH,
-            reg=embedding.REG,
-            object=embedding.OBJECT,
-            unlabeled_push=embedding.UNLABELED_PUSH,
-            kernel_threshold=embedding.KERNEL_THRESHOLD,
-        )
-        return {**options, "head": decoder, "criterion": criterion, "min_share": cfg.INSTANCE.MIN_AREA}
+        return {**options, "head": decoder, "criterion": build_criterion(embedding), "min_share": cfg.INSTANCE.MIN_AREA}
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """Training: the terms of `EmbeddingLoss`. Else Detectron2's list of {"embeddings": (E, height, width)}."""
@@ -74,6 +64,20 @@ class EmbeddingUNet(DenseNetwork):
         """
         embeddings = self.predict_strided(images)
         return self.criterion(embeddings, shrink_labels(instance_ids, embeddings.shape[-2:]))
+
+
+def build_criterion(embedding: CfgNode) -> EmbeddingLoss:
+    """The loss of MODEL.EMBEDDING."""
+    return EmbeddingLoss(
+        delta_var=embedding.DELTA_VAR,
+        delta_dist=embedding.DELTA_DIST,
+        pull=embedding.PULL,
+        push=embedding.PUSH,
+        reg=embedding.REG,
+        object=embedding.OBJECT,
+        unlabeled_push=embedding.UNLABELED_PUSH,
+        kernel_threshold=embedding.KERNEL_THRESHOLD,
+    )
 
 
 def ignore_small(instance_ids: Tensor, min_area: int) -> Tensor:

@@ -14,7 +14,7 @@ from ptseg_d2.losses.consistency import ConsistencyLoss
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet, shrink_labels
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
 from ptseg_d2.modeling.rotation import rotate, stays_inside
-from ptseg_d2.pseudo_labels.instance import cluster_things, stable_instances
+from ptseg_d2.pseudo_labels.instance import cluster_things, detected_instances, stable_instances
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -41,6 +41,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         clustering: Clustering,
         consistency: ConsistencyLoss | None = None,
         max_rotation: float = 0.0,
+        detected_iterations: int = 0,
         **options: Any,
     ) -> None:
         """
@@ -53,6 +54,8 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             clustering: of the teacher's embeddings inside a class mask.
             consistency: loss between the embeddings of student and teacher; None = off.
             max_rotation: for that loss the teacher sees its views turned by an angle from U(0, this), in degrees.
+            detected_iterations: steps during which a detector's instances are the pseudo instances, before the
+                teacher's clusters take over; its views come with the target images.
             options: those of `MomentumTeacher`; the student is an `EmbeddingUNet`.
         """
         super().__init__(**options)
@@ -63,6 +66,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         self.num_anchors = num_anchors
         self.consistency = consistency
         self.max_rotation = max_rotation
+        self.detected_iterations = detected_iterations
         self.clustering = clustering
 
     @classmethod
@@ -91,6 +95,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "clustering": build_clustering(cfg),
             "consistency": consistency if instance.CONSISTENCY_WEIGHT > 0 else None,
             "max_rotation": instance.CONSISTENCY_ROTATION,
+            "detected_iterations": instance.DETECTED_ITERS,
         }
 
     def target_losses(self, target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -106,9 +111,12 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         with torch.no_grad():
             teacher = self.teacher.predict_strided(clean)
             masks = shrink_labels(masks, teacher.shape[-2:])
-            pseudo = [self.pseudo_instances(t, s, m) for t, s, m in zip(teacher, embeddings.detach(), masks)]
-        instance_ids = torch.stack([ids for ids, _ in pseudo])
-        self._log(len(pseudo), [score for _, scores in pseudo for score in scores.values()])
+            if int(self.num_steps) < self.detected_iterations:
+                instance_ids = self._detected(target, masks)
+            else:
+                pseudo = [self.pseudo_instances(t, s, m) for t, s, m in zip(teacher, embeddings.detach(), masks)]
+                instance_ids = torch.stack([ids for ids, _ in pseudo])
+                self._log(len(pseudo), [score for _, scores in pseudo for score in scores.values()])
         losses = self.student.criterion(embeddings, instance_ids)
         if self.consistency is not None:
             teacher, seen = self._turned_embeddings(clean, teacher)
@@ -133,6 +141,15 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             instance_ids, (student, teacher), self.clustering.radius, self.num_anchors, self.stability
         )
         return torch.where(self._is_thing(sem_seg) & (stable == 0), -1, stable), scores
+
+    def _detected(self, target: list[dict[str, Any]], sem_seg: Tensor) -> Tensor:
+        """(B, h, w) pseudo instances of the detector, where `sem_seg` (B, h, w) are the predicted classes."""
+        views = torch.cat([item["detected_views"] for item in target]).to(sem_seg.device)
+        min_area = max(1, round(self.min_share * sem_seg[0].numel()))
+        pairs = zip(shrink_labels(views, sem_seg.shape[-2:]), sem_seg)
+        instance_ids = torch.stack([detected_instances(view, m, self.thing_ids, min_area) for view, m in pairs])
+        get_event_storage().put_scalar("pseudo/detected", instance_ids.amax((1, 2)).float().mean().item())
+        return instance_ids
 
     def min_mask_area(self, sem_seg: Tensor) -> int:
         """Pixels of the smallest class mask of (h, w) classes that is clustered."""
@@ -184,4 +201,5 @@ def build_clustering(cfg: CfgNode) -> Clustering:
         delta_dist=cfg.MODEL.EMBEDDING.DELTA_DIST,
         num_samples=cfg.INSTANCE.CLUSTER_SAMPLES,
         num_seeds=cfg.INSTANCE.CLUSTER_SEEDS,
+        bandwidth=cfg.INSTANCE.CLUSTER_BANDWIDTH,
     )

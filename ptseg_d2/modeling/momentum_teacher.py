@@ -64,7 +64,7 @@ class MomentumTeacher(nn.Module):
         self.evaluate = evaluate
         self.seed = seed
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
-        self._register_load_state_dict_pre_hook(_spread_single_network)
+        self._register_load_state_dict_pre_hook(spread_single_network_)
 
     @property
     def device(self) -> torch.device:
@@ -154,7 +154,7 @@ def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{key} = {value!r}; expected {' or '.join(map(repr, choices))}")
 
 
-def _spread_single_network(state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
+def spread_single_network_(state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
     """Let a checkpoint of a single network (an earlier stage) initialise student and teacher alike."""
     names = [name for name in state_dict if name.startswith(prefix)]
     if any(name.startswith(f"{prefix}student.") for name in names):

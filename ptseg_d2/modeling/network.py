@@ -33,6 +33,7 @@ class DenseNetwork(nn.Module):
         size_divisibility: int,
         use_bfloat16: bool,
         flip_channels: bool = False,
+        normalize_images: bool = False,
     ) -> None:
         """
         Args:
@@ -44,6 +45,8 @@ class DenseNetwork(nn.Module):
             size_divisibility: images are padded on the right and bottom to a multiple of this.
             use_bfloat16: run under autocast where the device computes in bfloat16; outputs stay float32.
             flip_channels: the backbone expects BGR; images given to this class are always RGB.
+            normalize_images: each channel of each image gets mean 0 and deviation 1 over its own pixels, instead of
+                those of `pixel_mean` and `pixel_std` (paper 2, section 4.1.2).
         """
         super().__init__()
         self.backbone = backbone
@@ -52,6 +55,7 @@ class DenseNetwork(nn.Module):
         self.size_divisibility = size_divisibility
         self.use_bfloat16 = use_bfloat16
         self.flip_channels = flip_channels
+        self.normalize_images = normalize_images
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
 
@@ -87,6 +91,17 @@ class DenseNetwork(nn.Module):
         """
         return self._dense_maps(images, lambda features: [self.head(features)])[0]
 
+    def all_maps(self, features: dict[str, Tensor]) -> list[Tensor]:
+        """Everything the network predicts, of which `predict_strided` gives the first; what its cost is counted of.
+
+        Args:
+            features: by name.
+
+        Returns:
+            (N, channels, h, w) each; for most networks one.
+        """
+        return [self.head(features)]
+
     def _dense_maps(self, images: Tensor, heads: Callable[[dict[str, Tensor]], list[Tensor]]) -> list[Tensor]:
         """Maps of features, from one pass of the backbone, with the padding taken off.
 
@@ -99,7 +114,7 @@ class DenseNetwork(nn.Module):
         """
         height, width = images.shape[-2:]
         x = images.to(self.device).float()
-        x = ((x.flip(1) if self.flip_channels else x) - self.pixel_mean) / self.pixel_std
+        x = self._normalized(x.flip(1) if self.flip_channels else x)
         pad_y, pad_x = -height % self.size_divisibility, -width % self.size_divisibility
         x = F.pad(x, (0, pad_x, 0, pad_y)).contiguous(memory_format=torch.channels_last)
         with self._precision():
@@ -108,6 +123,13 @@ class DenseNetwork(nn.Module):
         if pad_y or pad_x:
             outputs = [resize(output, x.shape[-2:])[..., :height, :width] for output in outputs]
         return outputs
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) grey levels in the backbone's channel order -> what the backbone expects."""
+        if not self.normalize_images:
+            return (x - self.pixel_mean) / self.pixel_std
+        deviation, mean = torch.std_mean(x, dim=(2, 3), correction=0, keepdim=True)
+        return (x - mean) / deviation.clamp(min=1.0)  # an image of one colour becomes 0
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast(
@@ -143,6 +165,7 @@ def network_options(cfg: CfgNode) -> dict[str, Any]:
         "size_divisibility": max(divisibility, backbone.size_divisibility),
         "use_bfloat16": cfg.MODEL.BFLOAT16,
         "flip_channels": cfg.INPUT.FORMAT == "BGR",
+        "normalize_images": cfg.MODEL.NORMALIZE_IMAGES,
     }
 
 

@@ -177,14 +177,18 @@ class DeepLabV3PlusDecoder(SemanticHead):
             "norm": head.NORM,
         }
 
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Features by name -> logits (N, C, h, w) at the finest low-level feature's resolution."""
+    def decode(self, features: dict[str, Tensor]) -> Tensor:
+        """Features by name -> what is classified (N, channels, h, w), at the finest low-level feature's resolution."""
         x = self.aspp(features[self.coarse_name])
         for name, project, fuse in reversed(list(zip(self.low_level_names, self.low_level, self.fuse))):
             low_level = project(features[name])
             x = resize(x, low_level.shape[-2:])
             x = fuse(torch.cat([x, low_level], dim=1))
-        return self.predictor(x)
+        return x
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Features by name -> logits (N, C, h, w) at the finest low-level feature's resolution."""
+        return self.predictor(self.decode(features))
 
 
 def _shared_options(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:

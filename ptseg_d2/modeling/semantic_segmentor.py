@@ -56,11 +56,7 @@ class SemanticNetwork(DenseNetwork):
         if not self.training:
             return self.output_per_image(batched_inputs)
         labels = stack_images(batched_inputs, "sem_seg").to(self.device)
-        weights = None
-        if self.class_balance > 0:
-            update_class_shares_(self.class_shares, labels)
-            self.class_shares.copy_(mean_over_processes(self.class_shares))
-            weights = balanced_class_weights(self.class_shares, self.class_balance)
+        weights = running_class_weights(self.class_shares, labels, self.class_balance)
         logits = self.logits_with_auxiliary(stack_images(batched_inputs))
         main, *auxiliary = (cross_entropy(output, labels, weights) for output in logits)
         losses = {"loss_sem_seg": main}
@@ -78,3 +74,18 @@ class SemanticNetwork(DenseNetwork):
             [main, *auxiliary], each (N, C, h, w) float32 with its own h x w.
         """
         return self._dense_maps(images, lambda features: [self.head(features), *self.head.auxiliary_logits(features)])
+
+
+def running_class_weights(class_shares: Tensor, sem_seg: Tensor, exponent: float) -> Tensor | None:
+    """`balanced_class_weights` from the running shares, which move towards those of a batch, in place.
+
+    Args:
+        class_shares: (C,) float, changed, and equal in all processes.
+        sem_seg: (N, H, W) int64, train ids or 255.
+        exponent: 0 = no weights.
+    """
+    if exponent == 0:
+        return None
+    update_class_shares_(class_shares, sem_seg)
+    class_shares.copy_(mean_over_processes(class_shares))
+    return balanced_class_weights(class_shares, exponent)

@@ -1,6 +1,8 @@
-"""U-Net decoder on the features of any Detectron2 backbone. Shapes: N images, E embedding dims."""
+"""U-Net decoders on the features of any Detectron2 backbone. Shapes: N images, E embedding dims, C classes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from ptseg_d2.modeling.layers import conv_norm_relu
 
@@ -10,8 +12,62 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class UNetDecoder(nn.Module):
-    """Nearest up-sampling, concatenation with the skip, two 3x3 convolutions per level, a linear head."""
+class UNetTrunk(nn.Module):
+    """Nearest up-sampling, concatenation with the skip, two 3x3 convolutions per level, and attention if it is on."""
+
+    def __init__(
+        self,
+        input_shape: dict[str, ShapeSpec],
+        *,
+        in_features: list[str],
+        channels: list[int],
+        norm: str,
+        attention: Callable[[int], nn.Module] | None = None,
+    ) -> None:
+        """
+        Args:
+            input_shape: channels of the backbone's features.
+            in_features: feature names from fine to coarse.
+            channels: decoder widths from fine to coarse, one less than `in_features`; as many as these = one more level
+                without a skip, at twice the finest feature's resolution.
+            norm: a normalisation name known to Detectron2's `get_norm`.
+            attention: width -> module that follows each level; None = off.
+        """
+        super().__init__()
+        num_skips = len(in_features) - 1
+        if len(channels) not in (num_skips, num_skips + 1):
+            raise ValueError(
+                f"{len(in_features)} U-Net features need {num_skips} decoder widths (or one more, for a level at twice "
+                f"the finest feature's resolution), got {channels} (MODEL.EMBEDDING.DECODER_CHANNELS)"
+            )
+        self.in_features = in_features
+        widths = [int(input_shape[name].channels or 0) for name in in_features]
+        skips = [0] * (len(channels) - num_skips) + widths[:-1]
+        below = [*channels[1:], widths[-1]]
+        self.levels = nn.ModuleList(
+            nn.Sequential(
+                conv_norm_relu(coarse + skip, width, 3, norm),
+                conv_norm_relu(width, width, 3, norm),
+                *([] if attention is None else [attention(width)]),
+            )
+            for coarse, skip, width in zip(below, skips, channels)
+        )
+
+    def decode(self, features: dict[str, Tensor]) -> Tensor:
+        """Features by name -> (N, channels[0], h, w) at the finest level's resolution."""
+        *names, coarsest = self.in_features
+        x = features[coarsest]
+        without_skip = len(self.levels) - len(names)
+        for name, level in reversed(list(zip(names, self.levels[without_skip:]))):
+            skip = features[name]
+            x = level(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], dim=1))
+        for level in self.levels[:without_skip]:
+            x = level(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return x
+
+
+class UNetDecoder(UNetTrunk):
+    """U-Net with one linear head of embeddings."""
 
     def __init__(
         self,
@@ -23,58 +79,73 @@ class UNetDecoder(nn.Module):
         norm: str,
         coordinates: bool,
         position_gain: float = 0.0,
+        mix: bool = True,
+        attention: Callable[[int], nn.Module] | None = None,
         position_height: float = 0.0,
     ) -> None:
         """
         Args:
-            input_shape: channels of the backbone's features.
-            in_features: feature names from fine to coarse.
-            channels: decoder widths from fine to coarse, one less than `in_features`.
-            out_channels: E, channels of the result, which has the finest feature's resolution.
-            norm: a normalisation name known to Detectron2's `get_norm`.
+            input_shape, in_features, channels, norm, attention: see `UNetTrunk`.
+            out_channels: E, channels of the result, which has the finest level's resolution.
             coordinates: give the head the pixel position, so that equal-looking objects can differ.
             position_gain: start with the first two embedding dims = gain * position (x, y), in embedding units per
                 image height; training then only has to bend them into objects. Needs `coordinates`.
+            mix: a 3x3 convolution before the linear head; False = the head alone, on features and position.
             position_height: pixels of the input that count as one image height, whatever its size: objects keep their
                 distance in crops and in whole images. Positions then go beyond those of the training crops, so only
                 the linear head gets them. 0 = the height of the image itself.
         """
-        super().__init__()
-        if len(channels) != len(in_features) - 1:
-            raise ValueError(
-                f"{len(in_features)} U-Net features need {len(in_features) - 1} decoder widths, "
-                f"got {channels} (MODEL.EMBEDDING.DECODER_CHANNELS)"
-            )
-        self.in_features = in_features
+        super().__init__(input_shape, in_features=in_features, channels=channels, norm=norm, attention=attention)
         self.coordinates = coordinates
-        widths = [int(input_shape[name].channels or 0) for name in in_features]
-        below = [*channels[1:], widths[-1]]
-        self.levels = nn.ModuleList(
-            nn.Sequential(conv_norm_relu(coarse + skip, width, 3, norm), conv_norm_relu(width, width, 3, norm))
-            for coarse, skip, width in zip(below, widths, channels)
-        )
-        self.position_height = position_height / int(input_shape[in_features[0]].stride or 1)
-        position_channels = 2 if coordinates else 0
-        mixed_channels = 0 if position_height > 0 else position_channels
-        self.mix = conv_norm_relu(channels[0] + mixed_channels, channels[0], 3, norm)
-        self.predictor = nn.Conv2d(channels[0] + position_channels, out_channels, 1)
+        finest_stride = int(input_shape[in_features[0]].stride or 1) / 2 ** (len(channels) - len(in_features) + 1)
+        self.position_height = position_height / finest_stride
+        width = channels[0] + (2 if coordinates else 0)
+        mixed_width = channels[0] if position_height > 0 else width
+        self.mix = conv_norm_relu(mixed_width, channels[0], 3, norm) if mix else None
+        self.predictor = nn.Conv2d(width, out_channels, 1)
         if coordinates:
             with torch.no_grad():
                 self.predictor.weight[:, -2:] = 0
                 self.predictor.weight[:2, -2:, 0, 0] = position_gain * torch.eye(2)
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Features by name -> (N, E, h, w) at the finest feature's resolution."""
-        x = features[self.in_features[-1]]
-        for name, level in reversed(list(zip(self.in_features, self.levels))):
-            skip = features[name]
-            x = level(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], dim=1))
+        """Features by name -> (N, E, h, w) at the finest level's resolution."""
+        return self.embed(self.decode(features))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(N, channels[0], h, w) of `decode` -> (N, E, h, w) float32."""
         position = pixel_positions(x, self.position_height) if self.coordinates else x[:, :0].float()
-        mixed = position[:, :0] if self.position_height > 0 else position
-        x = self.mix(torch.cat([x, mixed.to(x.dtype)], dim=1))
+        if self.mix is not None:
+            mixed = position[:, :0] if self.position_height > 0 else position
+            x = self.mix(torch.cat([x, mixed.to(x.dtype)], dim=1))
         # Eight bits of mantissa would put embeddings of 32 units on a grid of .25, half a small object's radius.
         with torch.autocast(x.device.type, enabled=False):
-            return self.predictor(torch.cat([x.float(), position], dim=1))
+            embeddings: Tensor = self.predictor(torch.cat([x.float(), position], dim=1))
+        return embeddings
+
+
+class TwoHeadUNetDecoder(UNetDecoder):
+    """U-Net with a linear head of embeddings and a linear head of class logits (paper 2, 3.1)."""
+
+    def __init__(self, input_shape: dict[str, ShapeSpec], *, num_classes: int, **options: object) -> None:
+        """
+        Args:
+            input_shape: channels of the backbone's features.
+            num_classes: C.
+            options: those of `UNetDecoder`.
+        """
+        super().__init__(input_shape, **options)  # type: ignore[arg-type]
+        self.classifier = nn.Conv2d(self.levels[0][0].out_channels, num_classes, 1)  # type: ignore[index, arg-type]
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Features by name -> (N, C, h, w) logits."""
+        logits: Tensor = self.classifier(self.decode(features))
+        return logits
+
+    def both(self, features: dict[str, Tensor]) -> list[Tensor]:
+        """Features by name -> logits (N, C, h, w) and embeddings (N, E, h, w), from one pass of the decoder."""
+        x = self.decode(features)
+        return [self.classifier(x), self.embed(x)]
 
 
 def pixel_positions(x: Tensor, unit: float = 0.0) -> Tensor:

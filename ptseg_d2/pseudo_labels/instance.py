@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ptseg_d2.inference.clustering import one_thread
 from ptseg_d2.inference.modes import blocks, squared_distances
+from ptseg_d2.panoptic_ids import LABEL_DIVISOR
 
 import torch
 from torch import Tensor
@@ -54,6 +55,29 @@ def cluster_things(
         instance_ids[pixels] = torch.where(labels >= 0, labels + 1 + num_instances, 0)
         num_instances += int(labels.max()) + 1
     return instance_ids.view(sem_seg.shape)
+
+
+@torch.no_grad()
+def detected_instances(detected: Tensor, sem_seg: Tensor, thing_ids: Sequence[int], min_area: int) -> Tensor:
+    """A detector's instances as pseudo instances: its masks as they are, and no opinion where it missed a thing.
+
+    Args:
+        detected: (H, W) int64 train id * 1000 + number, 0 = none (`ptseg_d2.inference.detections.paint`), of a view.
+        sem_seg: (H, W) int64 classes that a semantic network predicted.
+        thing_ids: classes to keep; instances of others are not there.
+        min_area: pixels; smaller pieces are ignored.
+
+    Returns:
+        (H, W) int64: 1..K instances; -1 small pieces, and things of `sem_seg` outside of every instance; 0 elsewhere.
+    """
+    things = torch.tensor(tuple(thing_ids), device=detected.device)
+    ours = torch.where(torch.isin(detected // LABEL_DIVISOR, things), detected, 0)
+    values, places, areas = ours.unique(return_inverse=True, return_counts=True)
+    is_instance = (values > 0) & (areas >= min_area)
+    numbers = torch.where(is_instance, is_instance.cumsum(0), -1)
+    numbers[values == 0] = 0
+    instance_ids = numbers[places]
+    return torch.where((instance_ids == 0) & torch.isin(sem_seg, things), -1, instance_ids)
 
 
 @torch.no_grad()

@@ -66,6 +66,43 @@ def draw_panoptic(
     return picture
 
 
+def draw_objects(
+    image: Picture,
+    masks: NDArray[np.bool_],
+    boxes: NDArray[np.floating],
+    labels: Sequence[str],
+    colors: Sequence[tuple[int, int, int]],
+    scale: int | None = None,
+) -> Picture:
+    """Lay objects, whose masks may overlap, over their image with Detectron2's Visualizer.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        masks: (N, H, W).
+        boxes: (N, 4) x1, y1, x2, y2 in pixels.
+        labels: N texts.
+        colors: N RGB colours, 0..255.
+        scale: enlargement; by default the smallest that makes the picture at least 1024 pixels wide.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8 RGB.
+    """
+    height, width = image.shape[:2]
+    scale = scale or max(1, -(-READABLE_WIDTH // width))
+    visualizer = Visualizer(cv2.resize(image, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC))
+    if len(labels):
+        drawn = visualizer.overlay_instances(
+            masks=masks.repeat(scale, axis=1).repeat(scale, axis=2),
+            boxes=boxes * scale,
+            labels=list(labels),
+            assigned_colors=[tuple(channel / 255 for channel in color) for color in colors],
+        )
+    else:
+        drawn = visualizer.output
+    picture: Picture = drawn.get_image()
+    return picture
+
+
 def side_by_side(images: Sequence[Picture], titles: Sequence[str], columns: int | None = None) -> Picture:
     """Panels in rows, each under its title.
 

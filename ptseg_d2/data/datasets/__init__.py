@@ -168,7 +168,7 @@ def classes_of(cfg: CfgNode) -> ClassTable:
     Raises:
         ValueError: they have different ones.
     """
-    names = [name for key in ("SOURCE", "TARGET", "TEST") for name in cfg.DATASETS[key]]
+    names = [name for key in ("SOURCE", "VALIDATION", "TARGET", "TEST") for name in cfg.DATASETS[key]]
     tables = {name: classes_of_dataset(name) for name in names if name in DatasetCatalog}
     first, classes = next(iter(tables.items()), ("", CITYSCAPES))
     for name, table in tables.items():

@@ -90,7 +90,7 @@ def load_labeled(root: Path, fix: str, part: str) -> list[dict[str, Any]]:
         "%s, %s: %d of %d labelled photographs; plants split with seed %d into %s",
         *(root / "cvppp", part, len(chosen), len(labeled), split.seed, count_by_part(split)),
     )
-    domain = "source" if part == PARTS[0] else "target"
+    domain = "target" if part == PARTS[-1] else "source"  # validation decides when training stops
     return [
         {**_entry(path, domain), "label_format": "cvppp", "label_file_name": str(label_of(path))} for path in chosen
     ]

@@ -1,0 +1,263 @@
+#!/usr/bin/env python
+"""How well detectors trained on COCO see street scenes: tables III, IV and figure 3 of the COCO -> Cityscapes report.
+
+    python tools/evaluate_transfer.py --output output/transfer
+    python tools/evaluate_transfer.py --output output/transfer --riders --cityscapes miniscapes_cityscapes_labeled_val \
+        --detector small configs/coco_to_cityscapes/mask_rcnn_miniscapes.yaml out/detector_source/model_final.pth
+
+Without --detector these are Mask R-CNN R50-FPN 3x and PointRend of Detectron2's model zoo, without --cityscapes and
+--coco* the validation images of both. A detector is a name, a config (file, or name in the model zoo) and its weights:
+a file, an address, "random", or nothing for those of the config. Writes OUTPUT/transfer.json after every step, which
+keeps what earlier commands wrote there, and OUTPUT/pictures. What fails is said at the end, with exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ptseg_d2.data.categories import CITYSCAPES
+from ptseg_d2.data.coco_classes import class_map_rows
+from ptseg_d2.data.image_files import DataError
+from ptseg_d2.engine.detector import Detector
+from ptseg_d2.engine.provenance import code_version, hardware, now
+from ptseg_d2.engine.recipe import RecipeError
+from ptseg_d2.engine.records import write_atomically
+from ptseg_d2.engine.transfer import (
+    RANDOM,
+    DetectorSpec,
+    Image,
+    build_detector,
+    detector_config,
+    evaluate_on_cityscapes,
+    evaluate_on_coco,
+    truth_detections,
+)
+from ptseg_d2.evaluation.coco_instances import register_coco_folder
+from ptseg_d2.evaluation.ground_truth import GroundTruth
+from ptseg_d2.evaluation.transfer_tables import (
+    MASK_RCNN,
+    PAPER_CITYSCAPES,
+    PAPER_COCO,
+    POINT_REND,
+    cityscapes_table,
+    class_map_table,
+    coco_table,
+)
+from ptseg_d2.inference.detections import Detections
+from ptseg_d2.visualization.overlays import draw_objects, save_png, side_by_side
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
+from detectron2.utils.logger import setup_logger
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "coco_to_cityscapes"
+ZOO = [
+    DetectorSpec(MASK_RCNN, str(CONFIGS / "mask_rcnn_R_50_FPN_3x.yaml")),
+    DetectorSpec(POINT_REND, str(CONFIGS / "pointrend_R_50_FPN_3x.yaml")),
+]
+COCO_VAL, STREETS_VAL = "coco_2017_val", "cityscapes_labeled_val"
+RIDERS = ", riders by rule"
+DRAWN_SCORE = 0.5  # less sure detections are not drawn
+USER_ERRORS = (DataError, OSError, RecipeError, ValueError)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="gets transfer.json and pictures/")
+    parser.add_argument(
+        "--detector", nargs="+", action="append", metavar="WORD", help="NAME CONFIG [WEIGHTS]; may be repeated"
+    )
+    parser.add_argument("--coco", metavar="NAME", help=f"registered data set with COCO annotations, such as {COCO_VAL}")
+    parser.add_argument("--coco-json", metavar="FILE", help="COCO-format instances.json of a folder of your own")
+    parser.add_argument("--coco-images", metavar="FOLDER", help="to which its file names are relative")
+    parser.add_argument("--cityscapes", nargs="+", metavar="NAME", help=f"labelled data sets, such as {STREETS_VAL}")
+    parser.add_argument("--riders", action="store_true", help="score too with persons on two wheels as riders")
+    parser.add_argument("--num-pictures", type=int, default=4, metavar="N", help="images drawn per data set (4)")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="overrides of all configs: KEY VALUE ...")
+    return parser
+
+
+def detectors_of(args: argparse.Namespace) -> list[DetectorSpec]:
+    """The detectors that the arguments name.
+
+    Raises:
+        ValueError: --detector has too few or too many words, or two have one name.
+    """
+    for words in args.detector or []:
+        if not 2 <= len(words) <= 3:
+            raise ValueError(f"--detector {' '.join(words)}: expected NAME CONFIG [WEIGHTS]")
+    specs = [DetectorSpec(*words) for words in args.detector or []] or ZOO
+    names = [spec.name for spec in specs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--detector: two detectors are called {max(names, key=names.count)!r}")
+    return specs
+
+
+def datasets_of(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Names of the COCO-format and of the Cityscapes data sets.
+
+    Raises:
+        ValueError: one of --coco-json and --coco-images is missing, or a name is not registered.
+        FileNotFoundError: the folder is not there.
+    """
+    if bool(args.coco_json) != bool(args.coco_images):
+        raise ValueError("--coco-json and --coco-images belong together: annotations and the folder of their images")
+    coco = [args.coco] if args.coco else []
+    if args.coco_json:
+        coco.append(register_coco_folder(args.coco_json, args.coco_images))
+    cityscapes = list(args.cityscapes or [])
+    if not coco and not cityscapes:
+        return [COCO_VAL], [STREETS_VAL]
+    unknown = [name for name in (*coco, *cityscapes) if name not in DatasetCatalog.list()]
+    if unknown:
+        known = ", ".join(name for name in DatasetCatalog.list() if "labeled_val" in name)
+        raise ValueError(f"data set {unknown[0]!r} is not registered; for --cityscapes there are {known}")
+    return coco, cityscapes
+
+
+class Record:
+    """transfer.json, written after every step; what earlier commands left in it stays."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            ValueError: there is a transfer.json that is none.
+        """
+        self.path = folder / "transfer.json"
+        self.content: dict[str, Any] = {}
+        if self.path.exists():
+            try:
+                self.content = json.loads(self.path.read_text(encoding="utf-8"))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{self.path} is no JSON file ({error}); move it away") from error
+        self.content["class_map"] = dict(class_map_rows())
+        self.content["paper"] = {"coco": PAPER_COCO, "cityscapes": PAPER_CITYSCAPES}
+        self.content.setdefault("detectors", {})
+
+    def add(self, spec: DetectorSpec, cfg: CfgNode, section: str, dataset: str, scores: dict[str, Any]) -> None:
+        """Keep the scores of one detector on one data set."""
+        weights = cfg.MODEL.WEIGHTS or f"{RANDOM}, seed {max(cfg.SEED, 0)}"
+        entry = self.content["detectors"].setdefault(spec.name, {})
+        if (entry.get("config"), entry.get("weights")) != (spec.config, weights):
+            entry.clear()  # scores of another detector of this name
+        entry.update(config=spec.config, weights=weights)
+        facts = {"time": now(), "hardware": hardware(cfg), "code": code_version()}
+        entry.setdefault(section, {})[dataset] = {**scores, **facts}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path, json.dumps(self.content, indent=1))
+
+    def tables(self) -> str:
+        """Class map, and table III or IV of each data set."""
+        detectors: dict[str, Any] = self.content["detectors"]
+        texts = [class_map_table()]
+        for dataset in dict.fromkeys(d for entry in detectors.values() for d in entry.get("coco", {})):
+            rows = {n: e["coco"][dataset] for n, e in detectors.items() if dataset in e.get("coco", {})}
+            texts.append(f"{dataset}\n{coco_table(rows)}")
+        for dataset in dict.fromkeys(d for entry in detectors.values() for d in entry.get("cityscapes", {})):
+            columns = {
+                f"{name}{rule}": scores
+                for name, entry in detectors.items()
+                for rule, scores in entry.get("cityscapes", {}).get(dataset, {}).get("scores", {}).items()
+            }
+            texts.append(f"{dataset}\n{cityscapes_table(columns)}")
+        return "\n\n".join(texts)
+
+
+class Sheets:
+    """Figure 3: some images of a data set, each as input, ground truth and what the detectors saw."""
+
+    def __init__(self, folder: Path, num_pictures: int) -> None:
+        self.folder = folder
+        self.num_pictures = num_pictures
+        self._panels: dict[tuple[str, int], dict[str, Image]] = {}
+
+    def looker(self, dataset: str, detector: str) -> Callable[[int, Image, GroundTruth, Detections], None]:
+        """What draws the detections of one detector; the sheets grow with every detector."""
+        count = len(DatasetCatalog.get(dataset))
+        chosen = set(np.linspace(0, count - 1, min(self.num_pictures, count)).round().astype(int).tolist())
+
+        def look(position: int, image: Image, truth: GroundTruth, found: Detections) -> None:
+            if position not in chosen:
+                return
+            panels = self._panels.setdefault((dataset, position), {})
+            if not panels:
+                panels.update({"input": image, "ground truth": drawn(image, truth_detections(truth), scores=False)})
+            panels[detector] = drawn(image, found.keep(found.scores >= DRAWN_SCORE))
+            sheet = side_by_side(list(panels.values()), list(panels), columns=2)
+            save_png(self.folder / f"{dataset}_{position:04d}.png", sheet, 4_000_000)
+
+        return look
+
+
+def drawn(image: Image, objects: Detections, scores: bool = True) -> Image:
+    """Objects over their image, in the colours of Cityscapes."""
+    texts = [
+        f"{CITYSCAPES.names[c]} {100 * s:.0f}%" if scores else CITYSCAPES.names[c]
+        for c, s in zip(objects.classes.tolist(), objects.scores.tolist())
+    ]
+    colors = [CITYSCAPES.colors[c] for c in objects.classes.tolist()]
+    return draw_objects(image, objects.masks.numpy(), objects.boxes.numpy(), texts, colors)
+
+
+def evaluate(args: argparse.Namespace) -> list[str]:
+    """All detectors on all data sets; returns what went wrong."""
+    specs = detectors_of(args)
+    coco, cityscapes = datasets_of(args)
+    record, sheets = Record(Path(args.output)), Sheets(Path(args.output) / "pictures", args.num_pictures)
+    failures: list[str] = []
+    for spec in specs:
+        try:
+            cfg = detector_config(spec, args.opts)
+            torch.manual_seed(max(cfg.SEED, 0))
+            detector = build_detector(cfg)
+        except USER_ERRORS as error:
+            failures.append(f"{spec.name}: {error}")
+            continue
+        rules = {"": False, RIDERS: True} if args.riders else {"": cfg.MODEL.DETECTOR.RIDERS}
+        for section, dataset in (*(("coco", name) for name in coco), *(("cityscapes", name) for name in cityscapes)):
+            try:
+                scores = score(detector, section, dataset, rules, sheets, spec.name)
+            except USER_ERRORS as error:
+                failures.append(f"{spec.name} on {dataset}: {error}")
+                continue
+            record.add(spec, cfg, section, dataset, scores)
+            failures += [f"{dataset}: left out: {message}" for message in scores["unreadable"]]
+    print(record.tables())
+    return list(dict.fromkeys(failures))
+
+
+def score(
+    detector: Detector, section: str, dataset: str, rules: dict[str, bool], sheets: Sheets, name: str
+) -> dict[str, Any]:
+    """Scores of one detector on one data set."""
+    if section == "coco":
+        return evaluate_on_coco(detector, dataset)
+    look = sheets.looker(dataset, name) if sheets.num_pictures > 0 else None
+    return evaluate_on_cityscapes(detector, dataset, rules, look)
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line; what went wrong ends it with exit status 1."""
+    args = build_parser().parse_args(argv)
+    setup_logger(name="ptseg_d2")
+    try:
+        failures = evaluate(args)
+    except USER_ERRORS as error:
+        if os.environ.get("PTSEG_TRACEBACK"):
+            raise
+        failures = [str(error)]
+    if failures:
+        sys.exit("\n".join(f"error: {failure}" for failure in failures))
+
+
+if __name__ == "__main__":
+    run()
