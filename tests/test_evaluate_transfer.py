@@ -9,15 +9,10 @@ from typing import Any
 from ptseg_d2.data.coco_classes import CITYSCAPES_THINGS
 from ptseg_d2.data.image_files import read_image
 from ptseg_d2.data.streams import load_dataset
-from ptseg_d2.engine.detector import Detector
+from ptseg_d2.engine.detector import Detector, DetectorSpec, detector_config
 from ptseg_d2.engine.recipe import load_config
-from ptseg_d2.engine.transfer import (
-    DetectorSpec,
-    detector_config,
-    evaluate_on_cityscapes,
-    evaluate_on_coco,
-    truth_detections,
-)
+from ptseg_d2.engine.transfer import evaluate_on_cityscapes, evaluate_on_coco
+from ptseg_d2.engine.transfer_pictures import truth_detections
 from ptseg_d2.evaluation.coco_instances import register_coco_folder
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 
