@@ -129,13 +129,19 @@ class Record:
         self.content["paper"] = {"coco": PAPER_COCO, "cityscapes": PAPER_CITYSCAPES}
         self.content.setdefault("detectors", {})
 
+    def check(self, spec: DetectorSpec, cfg: CfgNode) -> None:
+        """Raise a ValueError if there are scores of another detector of this name, which would be lost."""
+        entry = self.content["detectors"].get(spec.name, {})
+        known = {key: entry.get(key) for key in ("config", "weights")}
+        if entry and known != _identity(spec, cfg):
+            raise ValueError(
+                f"{self.path} has scores of another detector of this name ({known['config']}, {known['weights']}); "
+                "choose another name or another --output"
+            )
+
     def add(self, spec: DetectorSpec, cfg: CfgNode, section: str, dataset: str, scores: dict[str, Any]) -> None:
         """Keep the scores of one detector on one data set."""
-        weights = cfg.MODEL.WEIGHTS or f"{RANDOM}, seed {max(cfg.SEED, 0)}"
-        entry = self.content["detectors"].setdefault(spec.name, {})
-        if (entry.get("config"), entry.get("weights")) != (spec.config, weights):
-            entry.clear()  # scores of another detector of this name
-        entry.update(config=spec.config, weights=weights)
+        entry = self.content["detectors"].setdefault(spec.name, _identity(spec, cfg))
         facts = {"time": now(), "hardware": hardware(cfg), "code": code_version()}
         entry.setdefault(section, {})[dataset] = {**scores, **facts}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +164,10 @@ class Record:
         return "\n\n".join(texts)
 
 
+def _identity(spec: DetectorSpec, cfg: CfgNode) -> dict[str, str]:
+    return {"config": spec.config, "weights": cfg.MODEL.WEIGHTS or f"{RANDOM}, seed {max(cfg.SEED, 0)}"}
+
+
 def evaluate(args: argparse.Namespace) -> list[str]:
     """All detectors on all data sets; returns what went wrong."""
     specs = detectors_of(args)
@@ -167,6 +177,7 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     for spec in specs:
         try:
             cfg = detector_config(spec, args.opts)
+            record.check(spec, cfg)
             torch.manual_seed(max(cfg.SEED, 0))
             detector = build_detector(cfg)
         except USER_ERRORS as error:
