@@ -158,17 +158,14 @@ def test_the_recipe_trains_detects_and_learns(world: Path, masks: Path, tmp_path
     """The small config with three steps a stage, on true classes in place of a semantic stage."""
     keys = ["INPUT.PREDICTED_MASKS", str(masks), "RECIPE.MASKS_FROM", "", "RECIPE.INIT_FROM", ""]
     needs = ["RECIPE.NEEDS", "['mask_rcnn_miniscapes.yaml']", "INSTANCE.DETECTED_ITERS", "2"]
-    rest = [
-        "SOLVER.TARGET_PER_BATCH",
-        "2",
-        "MODEL.ROI_HEADS.SCORE_THRESH_TEST",
-        "0.0",
-        "OUTPUT_DIR",
-        str(tmp_path / "out"),
-    ]
+    rest = ["SOLVER.TARGET_PER_BATCH", "2", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0", "RECIPE.REPORT", "True"]
     overrides = [key for key in TINY if key not in ("INSTANCE.GROUPS", "[['car'], ['person', 'rider']]")]
     file = str(CONFIGS / SMALL)
-    train_net.main(train_net.build_parser().parse_args(["--config-file", file, *overrides, *keys, *needs, *rest]))
+    train_net.main(
+        train_net.build_parser().parse_args(
+            ["--config-file", file, *overrides, *keys, *needs, *rest, "OUTPUT_DIR", str(tmp_path / "out")]
+        )
+    )
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert list(results["seconds"]) == ["detector_source", "instance_selftrain"]
     assert {"AP", "AP50", "per_class"} <= results["instance"]["detector"].keys()
@@ -176,6 +173,7 @@ def test_the_recipe_trains_detects_and_learns(world: Path, masks: Path, tmp_path
     assert "pseudo/detected" in metrics
     done = json.loads((tmp_path / "out" / "instance_selftrain" / "all" / "done.json").read_text())
     assert "detector_source" in done["built_on"]
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_somebody_elses_detector(world: Path, tmp_path: Path) -> None:
