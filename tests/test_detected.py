@@ -53,7 +53,7 @@ class LeftHalf(Detector):
         self.sizes.append(image.shape)
         return image.shape[:2]
 
-    def cityscapes(self, instances: Any) -> Detections:
+    def cityscapes(self, instances: Any, riders: bool | None = None) -> Detections:
         mask = torch.zeros(1, *instances, dtype=torch.bool)
         mask[..., : instances[1] // 2] = True
         return Detections(torch.zeros(1, 4), torch.tensor([CAR]), torch.tensor([0.8]), mask)

@@ -6,20 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.categories import TRAIN_TO_CITYSCAPES
 from ptseg_d2.data.coco_classes import CITYSCAPES_THINGS
 from ptseg_d2.data.image_files import read_image
 from ptseg_d2.data.streams import load_dataset
-from ptseg_d2.engine.detector import Detector
+from ptseg_d2.engine.detector import Detector, DetectorSpec, detector_config
 from ptseg_d2.engine.recipe import load_config
-from ptseg_d2.engine.transfer import (
-    DetectorSpec,
-    detector_config,
-    evaluate_on_cityscapes,
-    evaluate_on_coco,
-    truth_detections,
-)
+from ptseg_d2.engine.transfer import evaluate_on_cityscapes, evaluate_on_coco
+from ptseg_d2.engine.transfer_pictures import truth_detections
 from ptseg_d2.evaluation.coco_instances import register_coco_folder
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
+from ptseg_d2.evaluation.instance_ap import OFFICIAL_MIN_REGION_SIZE
 
 import cv2
 import evaluate_transfer
@@ -31,6 +28,7 @@ from detectron2 import model_zoo
 from detectron2.config import CfgNode
 from detectron2.structures import Boxes, Instances
 from numpy.typing import NDArray
+from official_cityscapes import official_instance_scores
 from tiny import CONFIGS, NARROW
 
 VAL = "miniscapes_cityscapes_labeled_val"
@@ -114,6 +112,17 @@ def test_arguments_that_lead_nowhere(world: Path, tmp_path: Path, arguments: lis
         evaluate_transfer.run(["--output", str(tmp_path), *arguments, *([] if "--coco-json" in arguments else QUICK)])
 
 
+def test_another_detector_of_a_known_name_is_refused(world: Path, tmp_path: Path) -> None:
+    """Scores that are there are not lost."""
+    detectors = {"A": {"config": "other.yaml", "weights": "w.pth", "coco": {}}}
+    (tmp_path / "transfer.json").write_text(json.dumps({"detectors": detectors}))
+    with pytest.raises(
+        SystemExit, match=r"A: .*another detector of this name \(other.yaml, w.pth\); choose another name"
+    ):
+        evaluate_transfer.run(["--output", str(tmp_path), "--cityscapes", VAL, "--detector", "A", SMALL, *QUICK])
+    assert content(tmp_path)["detectors"] == detectors
+
+
 def test_a_transfer_file_that_is_none(world: Path, tmp_path: Path) -> None:
     (tmp_path / "transfer.json").write_text("{")
     with pytest.raises(SystemExit, match="transfer.json is no JSON file"):
@@ -154,6 +163,48 @@ def test_the_truth_scores_100_but_for_riders(world: Path, coco: list[str]) -> No
     assert ruled["rider"]["num_predicted"] >= ruled["rider"]["num_matched"]
     found = evaluate_on_coco(detector, register_coco_folder(coco[1], coco[3]))
     assert found["classes_not_predicted"] == ["rider"] and found["segm"]["AP"] > 50
+
+
+class Blurred(Truth):
+    """The truth twice over, moved by some pixels; scores often equal."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+
+    def outputs(self, image: NDArray[np.uint8]) -> Any:
+        once = super().outputs(image)
+        twice = Instances.cat([once, once]) if len(once) else once
+        moved = [np.roll(m.numpy(), self.rng.integers(-2, 3, 2), axis=(0, 1)) for m in twice.pred_masks]
+        if moved:
+            twice.pred_masks = torch.from_numpy(np.stack(moved))
+        twice.scores = torch.from_numpy(self.rng.random(len(twice)).round(1))
+        return twice
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_official_script_on_the_label_files(world: Path, tmp_path: Path, seed: int) -> None:
+    dicts = load_dataset((VAL,), "test")
+    ours = evaluate_on_cityscapes(Blurred(seed), VAL, {"": False})["scores"][""]
+    detector, predictions = Blurred(seed), []
+    for item in dicts:
+        found = detector.cityscapes(detector.outputs(read_image(item["file_name"])))
+        lines = []
+        for number, (mask, class_id, score) in enumerate(
+            zip(found.masks, found.classes.tolist(), found.scores.tolist())
+        ):
+            name = f"{item['image_id']}_{number}.png"
+            cv2.imwrite(str(tmp_path / name), mask.numpy().astype(np.uint8) * 255)
+            lines.append(f"{name} {TRAIN_TO_CITYSCAPES[class_id]} {score!r}")
+        predictions.append(str(tmp_path / f"{item['image_id']}.txt"))
+        Path(predictions[-1]).write_text("\n".join(lines))
+    truths = [item["instance_file_name"] for item in dicts]
+    official = official_instance_scores(tmp_path, predictions, truths, OFFICIAL_MIN_REGION_SIZE)
+    for name, theirs in official["classes"].items():
+        for key, their_key in (("AP", "ap"), ("AP50", "ap50%")):
+            value, expected = ours["per_class"][name][key], 100 * float(theirs[their_key])
+            assert np.isnan(expected) if value is None else value == pytest.approx(expected, abs=1e-6), (name, key)
+    assert ours["AP"] == pytest.approx(100 * official["allAp"], abs=1e-6) and 1 < ours["AP"] < 99
 
 
 def flat(node: Any, prefix: str = "") -> dict[str, Any]:

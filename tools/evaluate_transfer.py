@@ -17,29 +17,19 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CITYSCAPES
 from ptseg_d2.data.coco_classes import class_map_rows
 from ptseg_d2.data.image_files import DataError
-from ptseg_d2.engine.detector import Detector
+from ptseg_d2.engine.detector import RANDOM, Detector, DetectorSpec, build_detector, detector_config
 from ptseg_d2.engine.provenance import code_version, hardware, now
 from ptseg_d2.engine.recipe import RecipeError
 from ptseg_d2.engine.records import write_atomically
-from ptseg_d2.engine.transfer import (
-    RANDOM,
-    DetectorSpec,
-    Image,
-    build_detector,
-    detector_config,
-    evaluate_on_cityscapes,
-    evaluate_on_coco,
-    truth_detections,
-)
+from ptseg_d2.engine.transfer import evaluate_on_cityscapes, evaluate_on_coco
+from ptseg_d2.engine.transfer_pictures import Sheets
 from ptseg_d2.evaluation.coco_instances import register_coco_folder
-from ptseg_d2.evaluation.ground_truth import GroundTruth
 from ptseg_d2.evaluation.transfer_tables import (
     MASK_RCNN,
     PAPER_CITYSCAPES,
@@ -49,10 +39,7 @@ from ptseg_d2.evaluation.transfer_tables import (
     class_map_table,
     coco_table,
 )
-from ptseg_d2.inference.detections import Detections
-from ptseg_d2.visualization.overlays import draw_objects, save_png, side_by_side
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
@@ -65,7 +52,6 @@ ZOO = [
 ]
 COCO_VAL, STREETS_VAL = "coco_2017_val", "cityscapes_labeled_val"
 RIDERS = ", riders by rule"
-DRAWN_SCORE = 0.5  # less sure detections are not drawn
 USER_ERRORS = (DataError, OSError, RecipeError, ValueError)
 
 
@@ -143,13 +129,19 @@ class Record:
         self.content["paper"] = {"coco": PAPER_COCO, "cityscapes": PAPER_CITYSCAPES}
         self.content.setdefault("detectors", {})
 
+    def check(self, spec: DetectorSpec, cfg: CfgNode) -> None:
+        """Raise a ValueError if there are scores of another detector of this name, which would be lost."""
+        entry = self.content["detectors"].get(spec.name, {})
+        known = {key: entry.get(key) for key in ("config", "weights")}
+        if entry and known != _identity(spec, cfg):
+            raise ValueError(
+                f"{self.path} has scores of another detector of this name ({known['config']}, {known['weights']}); "
+                "choose another name or another --output"
+            )
+
     def add(self, spec: DetectorSpec, cfg: CfgNode, section: str, dataset: str, scores: dict[str, Any]) -> None:
         """Keep the scores of one detector on one data set."""
-        weights = cfg.MODEL.WEIGHTS or f"{RANDOM}, seed {max(cfg.SEED, 0)}"
-        entry = self.content["detectors"].setdefault(spec.name, {})
-        if (entry.get("config"), entry.get("weights")) != (spec.config, weights):
-            entry.clear()  # scores of another detector of this name
-        entry.update(config=spec.config, weights=weights)
+        entry = self.content["detectors"].setdefault(spec.name, _identity(spec, cfg))
         facts = {"time": now(), "hardware": hardware(cfg), "code": code_version()}
         entry.setdefault(section, {})[dataset] = {**scores, **facts}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,40 +164,8 @@ class Record:
         return "\n\n".join(texts)
 
 
-class Sheets:
-    """Figure 3: some images of a data set, each as input, ground truth and what the detectors saw."""
-
-    def __init__(self, folder: Path, num_pictures: int) -> None:
-        self.folder = folder
-        self.num_pictures = num_pictures
-        self._panels: dict[tuple[str, int], dict[str, Image]] = {}
-
-    def looker(self, dataset: str, detector: str) -> Callable[[int, Image, GroundTruth, Detections], None]:
-        """What draws the detections of one detector; the sheets grow with every detector."""
-        count = len(DatasetCatalog.get(dataset))
-        chosen = set(np.linspace(0, count - 1, min(self.num_pictures, count)).round().astype(int).tolist())
-
-        def look(position: int, image: Image, truth: GroundTruth, found: Detections) -> None:
-            if position not in chosen:
-                return
-            panels = self._panels.setdefault((dataset, position), {})
-            if not panels:
-                panels.update({"input": image, "ground truth": drawn(image, truth_detections(truth), scores=False)})
-            panels[detector] = drawn(image, found.keep(found.scores >= DRAWN_SCORE))
-            sheet = side_by_side(list(panels.values()), list(panels), columns=2)
-            save_png(self.folder / f"{dataset}_{position:04d}.png", sheet, 4_000_000)
-
-        return look
-
-
-def drawn(image: Image, objects: Detections, scores: bool = True) -> Image:
-    """Objects over their image, in the colours of Cityscapes."""
-    texts = [
-        f"{CITYSCAPES.names[c]} {100 * s:.0f}%" if scores else CITYSCAPES.names[c]
-        for c, s in zip(objects.classes.tolist(), objects.scores.tolist())
-    ]
-    colors = [CITYSCAPES.colors[c] for c in objects.classes.tolist()]
-    return draw_objects(image, objects.masks.numpy(), objects.boxes.numpy(), texts, colors)
+def _identity(spec: DetectorSpec, cfg: CfgNode) -> dict[str, str]:
+    return {"config": spec.config, "weights": cfg.MODEL.WEIGHTS or f"{RANDOM}, seed {max(cfg.SEED, 0)}"}
 
 
 def evaluate(args: argparse.Namespace) -> list[str]:
@@ -217,6 +177,7 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     for spec in specs:
         try:
             cfg = detector_config(spec, args.opts)
+            record.check(spec, cfg)
             torch.manual_seed(max(cfg.SEED, 0))
             detector = build_detector(cfg)
         except USER_ERRORS as error:

@@ -1,19 +1,68 @@
-"""A detector of Detectron2 on RGB images: resize, channel order, forward, Cityscapes' classes."""
+"""A detector of Detectron2 on RGB images: weights, resize, channel order, forward, Cityscapes' classes."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ptseg_d2.data.coco_classes import train_ids_of
+from ptseg_d2.engine.recipe import load_config
+from ptseg_d2.engine.weights import load_weights
 from ptseg_d2.inference.detections import Detections, in_cityscapes_classes
 from ptseg_d2.modeling.labelled_rcnn import detector_classes
 
 import numpy as np
 import torch
+from detectron2 import model_zoo
 from detectron2.config import CfgNode
 from detectron2.data.transforms import ResizeShortestEdge
+from detectron2.modeling import build_model
 from numpy.typing import NDArray
 from torch import nn
+
+RANDOM = "random"
+"""In place of weights: leave the detector as it was initialised."""
+
+
+class DetectorSpec(NamedTuple):
+    """A detector to evaluate.
+
+    Attributes:
+        name: in tables and files.
+        config: YAML file of ours or of Detectron2, or a name of the model zoo ("COCO-InstanceSegmentation/....yaml").
+        weights: file or address; "" = those of the config, "random" = none.
+    """
+
+    name: str
+    config: str
+    weights: str = ""
+
+
+def detector_config(spec: DetectorSpec, overrides: Sequence[str] = ()) -> CfgNode:
+    """The config of a detector with its weights in MODEL.WEIGHTS; on the CPU where there is no GPU.
+
+    Raises:
+        FileNotFoundError: there is no such file, and no such name in the model zoo.
+        RecipeError: a key is unknown.
+    """
+    file, weights = spec.config, spec.weights
+    if not os.path.isfile(file):
+        try:
+            file = model_zoo.get_config_file(spec.config)
+            weights = weights or model_zoo.get_checkpoint_url(spec.config)
+        except RuntimeError as error:
+            raise FileNotFoundError(
+                f"config {spec.config} of {spec.name} is neither a file nor a name of Detectron2's model zoo"
+            ) from error
+    cfg = load_config(file, overrides)
+    cfg.defrost()
+    if weights:
+        cfg.MODEL.WEIGHTS = "" if weights == RANDOM else weights
+    if not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    cfg.freeze()
+    return cfg
 
 
 class Detector:
@@ -54,9 +103,22 @@ class Detector:
             raise ValueError("the detector predicts no masks: set MODEL.MASK_ON True, and weights with a mask head")
         return instances
 
-    def cityscapes(self, instances: Any) -> Detections:
-        """Those outputs that are objects of Cityscapes, in its classes."""
+    def cityscapes(self, instances: Any, riders: bool | None = None) -> Detections:
+        """Those outputs that are objects of Cityscapes, in its classes.
+
+        Args:
+            instances: from `outputs`.
+            riders: whether persons on two wheels become riders; None = as MODEL.DETECTOR.RIDERS says.
+        """
         found = Detections(
             instances.pred_boxes.tensor, instances.pred_classes, instances.scores, instances.pred_masks.bool()
         )
-        return in_cityscapes_classes(found, self.train_ids, self.riders)
+        return in_cityscapes_classes(found, self.train_ids, self.riders if riders is None else riders)
+
+
+def build_detector(cfg: CfgNode) -> Detector:
+    """A detector with the weights of its config; errors as from `load_weights` and `Detector`."""
+    model = build_model(cfg)
+    detector = Detector(model, cfg)
+    load_weights(model, cfg.MODEL.WEIGHTS)
+    return detector

@@ -6,19 +6,17 @@ An image that cannot be read is named, and the others are evaluated.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ptseg_d2.data.categories import CITYSCAPES
 from ptseg_d2.data.datasets import classes_of_dataset
 from ptseg_d2.data.image_files import DataError, read_image
 from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.detector import Detector
-from ptseg_d2.engine.recipe import load_config
-from ptseg_d2.engine.weights import load_weights, trained_network
+from ptseg_d2.engine.weights import trained_network
 from ptseg_d2.evaluation.coco_instances import CocoScores
 from ptseg_d2.evaluation.ground_truth import GroundTruth, GroundTruthCache
 from ptseg_d2.evaluation.instance_ap import InstanceAP
@@ -26,69 +24,15 @@ from ptseg_d2.evaluation.mask_overlap import count_mask_overlap
 from ptseg_d2.inference.detections import Detections
 
 import numpy as np
-import torch
-from detectron2 import model_zoo
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
-RANDOM = "random"
-"""In place of weights: leave the detector as it was initialised."""
-
 Image = NDArray[np.uint8]
 Look = Callable[[int, Image, GroundTruth, Detections], None]
 """Position of an image, its pixels, truth and detections."""
-
-
-class DetectorSpec(NamedTuple):
-    """A detector to evaluate.
-
-    Attributes:
-        name: in tables and files.
-        config: YAML file of ours or of Detectron2, or a name of the model zoo ("COCO-InstanceSegmentation/....yaml").
-        weights: file or address; "" = those of the config, "random" = none.
-    """
-
-    name: str
-    config: str
-    weights: str = ""
-
-
-def detector_config(spec: DetectorSpec, overrides: Sequence[str] = ()) -> CfgNode:
-    """The config of a detector with its weights in MODEL.WEIGHTS; on the CPU where there is no GPU.
-
-    Raises:
-        FileNotFoundError: there is no such file, and no such name in the model zoo.
-        RecipeError: a key is unknown.
-    """
-    file, weights = spec.config, spec.weights
-    if not os.path.isfile(file):
-        try:
-            file = model_zoo.get_config_file(spec.config)
-            weights = weights or model_zoo.get_checkpoint_url(spec.config)
-        except RuntimeError as error:
-            raise FileNotFoundError(
-                f"config {spec.config} of {spec.name} is neither a file nor a name of Detectron2's model zoo"
-            ) from error
-    cfg = load_config(file, overrides)
-    cfg.defrost()
-    if weights:
-        cfg.MODEL.WEIGHTS = "" if weights == RANDOM else weights
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
-    cfg.freeze()
-    return cfg
-
-
-def build_detector(cfg: CfgNode) -> Detector:
-    """A detector with the weights of its config; errors as from `load_weights` and `Detector`."""
-    model = build_model(cfg)
-    detector = Detector(model, cfg)
-    load_weights(model, cfg.MODEL.WEIGHTS)
-    return detector
 
 
 def evaluate_on_coco(detector: Detector, dataset_name: str) -> dict[str, Any]:
@@ -152,8 +96,7 @@ def evaluate_on_cityscapes(
             continue
         outputs = progress.timed(detector.outputs, image)
         for name, riders in rules.items():
-            detector.riders = riders
-            found = detector.cityscapes(outputs)
+            found = detector.cityscapes(outputs, riders)
             arrays = (found.masks.numpy(), found.classes.numpy(), found.scores.numpy())
             totals[name].add(count_mask_overlap(*arrays, truth.ids, truth.segments))
         if look is not None:
@@ -212,19 +155,3 @@ class _Progress:
             raise ValueError(f"{what}: {self.unreadable[0]}")
         mean = float(np.mean(self.seconds))
         return {"images": len(self.seconds), "seconds_per_image": round(mean, 4), "unreadable": self.unreadable}
-
-
-def truth_detections(truth: GroundTruth) -> Detections:
-    """The objects of a ground truth as detections of certainty 1, to draw them."""
-    objects = [s for s in truth.segments if s["isthing"] and not s["iscrowd"]]
-    ids = torch.from_numpy(truth.ids.astype(np.int64))
-    masks = torch.stack([ids == s["id"] for s in objects]) if objects else torch.zeros(0, *ids.shape, dtype=torch.bool)
-    boxes = [
-        [float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1] for y, x in map(torch.where, masks)
-    ]
-    return Detections(
-        torch.tensor(boxes).reshape(-1, 4),
-        torch.tensor([s["category_id"] for s in objects], dtype=torch.int64),
-        torch.ones(len(objects)),
-        masks,
-    )
