@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.streams import validation_batches, validation_dicts
+from ptseg_d2.data.targets import DataError
+from ptseg_d2.data.validation import validation_batches, validation_dicts
 from ptseg_d2.engine import stages
 from ptseg_d2.engine.early_stopping import EarlyStopping, StopTraining, mean_losses
 from ptseg_d2.engine.recipe import load_config
@@ -184,3 +185,15 @@ def test_validation_images_are_whole_and_the_same_each_time(world: Path, tmp_pat
     for a, b in zip(sum(first, []), sum(second, [])):
         assert a["image"].shape == (3, 32, 32) and torch.equal(a["image"], b["image"])
         assert torch.equal(a["instance_ids"], b["instance_ids"]) and not (a["instance_ids"] == -1).all()
+
+
+def test_unusable_validation_images_are_left_out(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cfg = street_config(tmp_path)
+    dicts = validation_dicts(cfg)
+    for number, item in enumerate(dicts):
+        Path(item["file_name"]).write_bytes(b"no picture")
+        if number == 0:
+            assert [len(batch) for batch in validation_batches(cfg, dicts)] == [2, 2, 1]
+            assert f"Skipping a validation image: {item['file_name']}" in caplog.text
+    with pytest.raises(DataError, match="none of 6 images of DATASETS.VALIDATION"):
+        list(validation_batches(cfg, dicts))

@@ -208,7 +208,7 @@ def test_restyled_image_has_the_mean_colour_of_the_target(
 
 
 def test_unknown_style_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'none', 'statistics' or 'fda'"):
+    with pytest.raises(ValueError, match="'none', 'statistics', 'colors' or 'fda'"):
         RandomStyle("cyclegan", [], 1.0, 0.0)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ptseg_d2.data.augmentation import BORDERS, Photometric, Repaint, random_crop_affine, warp_image, warp_labels
 from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.categories import VOID
-from ptseg_d2.data.geometry import Geometry, scaling
+from ptseg_d2.data.geometry import Geometry
 from ptseg_d2.data.restyle import Restyle
 from ptseg_d2.data.targets import check_size, read_image, read_labels
 from ptseg_d2.data.views import full_view, random_view, render_image, render_labels
@@ -86,7 +86,7 @@ class SourceMapper:
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
         """Read, repaint, restyle, crop, flip, jitter."""
-        image, sem_seg, instance_ids = self.cache.get(dataset_dict["file_name"], lambda: _decode(dataset_dict))
+        image, sem_seg, instance_ids = self.cache.get(dataset_dict["file_name"], lambda: decode(dataset_dict))
         if self.thing_ids is not None:
             instance_ids = np.where(np.isin(sem_seg, self.thing_ids), instance_ids, 0).astype(np.int16)
         if self.repaint is not None:
@@ -99,7 +99,7 @@ class SourceMapper:
             "sem_seg": torch.from_numpy(cropped),
             "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.crop, outside=-1)),
             "domain": "source",
-            **_where_from(dataset_dict, self.crop),
+            **where_from(dataset_dict, self.crop),
         }
 
     def _random_crop(
@@ -130,35 +130,7 @@ class SourceMapper:
         return best
 
 
-class ValidationMapper:
-    """A labelled image as it is, stretched to one size: what `SourceMapper` gives, without randomness."""
-
-    def __init__(self, size: tuple[int, int], fit: bool) -> None:
-        """
-        Args:
-            size: (height, width) of the result.
-            fit: stretch the image to it; False = its own size, cut or filled up around the middle.
-        """
-        self.size = size
-        self.fit = fit
-
-    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """`image`, `sem_seg` and `instance_ids`."""
-        image, sem_seg, instance_ids = _decode(dataset_dict)
-        height, width = sem_seg.shape
-        if self.fit:
-            affine = scaling(self.size[0] / height, self.size[1] / width)[:2]
-        else:
-            affine = np.array([[1.0, 0.0, (self.size[1] - width) // 2], [0.0, 1.0, (self.size[0] - height) // 2]])
-        return {
-            "image": to_tensor(warp_image(image, affine, self.size)),
-            "sem_seg": torch.from_numpy(warp_labels(sem_seg, affine, self.size)),
-            "instance_ids": torch.from_numpy(warp_labels(instance_ids, affine, self.size, outside=-1)),
-            **_where_from(dataset_dict, self.size),
-        }
-
-
-def _decode(dataset_dict: dict[str, Any]) -> Decoded:
+def decode(dataset_dict: dict[str, Any]) -> Decoded:
     """Image, classes and instance ids, the two label maps as int16, which `warp_labels` needs."""
     image = read_image(dataset_dict["file_name"])
     labels = read_labels(dataset_dict)
@@ -223,7 +195,7 @@ class TargetViewsMapper:
             "student_views": torch.stack([self.photometric(view) for view in clean]),
             "thetas": thetas,
             "domain": "target",
-            **_where_from(dataset_dict, self.crop),
+            **where_from(dataset_dict, self.crop),
         }
         for key in ("predicted", "guidance", "detected"):
             if f"{key}_file_name" in dataset_dict:
@@ -264,5 +236,6 @@ def to_tensor(image: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
-def _where_from(dataset_dict: dict[str, Any], crop: tuple[int, int]) -> dict[str, Any]:
+def where_from(dataset_dict: dict[str, Any], crop: tuple[int, int]) -> dict[str, Any]:
+    """File and size of a mapped image."""
     return {"file_name": dataset_dict["file_name"], "height": crop[0], "width": crop[1]}

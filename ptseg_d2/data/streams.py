@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 from ptseg_d2.data.lists import keep_listed, list_files
 from ptseg_d2.data.loader import StreamDataset
-from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper, ValidationMapper
+from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
 from ptseg_d2.data.restyle import RandomStyle
 from ptseg_d2.data.samplers import Draw, by_importance, by_rare_class, shuffled
 
@@ -185,34 +185,6 @@ def _with_files(dicts: list[dict[str, Any]], index_file: str, kind: str) -> list
         shares = {"class_shares": entry["class_shares"]} if kind == "predicted" else {}
         joined.append({**item, f"{kind}_file_name": str(index.parent / entry["mask"]), **shares})
     return joined
-
-
-def validation_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
-    """Entries of DATASETS.VALIDATION.
-
-    Raises:
-        ValueError: they hold labels of the target, which may not decide when training stops; only an oracle's may.
-    """
-    dicts = load_dataset(cfg.DATASETS.VALIDATION, "DATASETS.VALIDATION")
-    if cfg.RECIPE.SUPERVISED_ROW != "oracle" and any(item["domain"] == "target" for item in dicts):
-        raise ValueError(
-            f"DATASETS.VALIDATION = {tuple(cfg.DATASETS.VALIDATION)} holds labels of the target domain, which no "
-            "training may see: name labelled source images, or leave it empty (RECIPE.SUPERVISED_ROW oracle is for "
-            "runs that are no domain adaptation)"
-        )
-    return dicts
-
-
-def validation_batches(cfg: CfgNode, dicts: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Labelled images as test images are seen, SOLVER.SOURCE_PER_BATCH at once; nothing is random.
-
-    That is at INPUT.TEST_SIZE. Without one they have INPUT.CROP_SIZE, to which INPUT.SOURCE_FIT stretches them.
-    """
-    size_hw = tuple(cfg.INPUT.TEST_SIZE or cfg.INPUT.CROP_SIZE)
-    mapper = ValidationMapper(size_hw, fit=bool(cfg.INPUT.TEST_SIZE) or cfg.INPUT.SOURCE_FIT)
-    size = cfg.SOLVER.SOURCE_PER_BATCH
-    for start in range(0, len(dicts), size):
-        yield [mapper(item) for item in dicts[start : start + size]]
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.image_files import DataError, read_image
+from ptseg_d2.data.image_files import read_image
 from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.detector import Detector
 from ptseg_d2.engine.hooks import unwrap
+from ptseg_d2.engine.image_folders import each_readable, replaced_folder
 from ptseg_d2.engine.masks import DETECTIONS, write_png
 from ptseg_d2.inference.detections import paint
 
@@ -25,7 +24,6 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import nn
-from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -59,25 +57,18 @@ def write_detections(
     Returns:
         The content of index.json.
     """
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     images: dict[str, dict[str, Any]] = {}
     skipped: list[str] = []
-    for number, item in enumerate(tqdm(dataset_dicts, desc="detections on target images", unit="image")):
-        try:
-            image = read_image(item["file_name"])
-        except (DataError, OSError) as error:
-            logger.warning("Skipping a target image: %s", error)
-            skipped.append(item["image_id"])
-            continue
-        found = detector.cityscapes(detector.outputs(image))
-        ids = paint(found, min_score, round(min_share * image.shape[0] * image.shape[1])).numpy().astype(np.uint16)
-        images[item["image_id"]] = {"mask": f"{number:06d}.png", "instances": len(np.unique(ids[ids > 0]))}
-        write_png(partial / f"{number:06d}.png", ids)
     index = {"images": images, "skipped": skipped}
+    readable = each_readable(
+        dataset_dicts, lambda item: read_image(item["file_name"]), "detections on target images", skipped
+    )
+    with replaced_folder(folder) as partial:
+        for number, (image_id, image) in enumerate(readable):
+            found = detector.cityscapes(detector.outputs(image))
+            ids = paint(found, min_score, round(min_share * image.shape[0] * image.shape[1])).numpy().astype(np.uint16)
+            images[image_id] = {"mask": f"{number:06d}.png", "instances": len(np.unique(ids[ids > 0]))}
+            write_png(partial / f"{number:06d}.png", ids)
+        (partial / DETECTIONS.name).write_text(json.dumps(index), encoding="utf-8")
     logger.info("%d instances on %d target images", sum(entry["instances"] for entry in images.values()), len(images))
-    (partial / DETECTIONS.name).write_text(json.dumps(index), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
     return index

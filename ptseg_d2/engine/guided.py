@@ -6,19 +6,16 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import VOID
 from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.data.targets import read_labels
+from ptseg_d2.engine.image_folders import each_readable, replaced_folder
 from ptseg_d2.engine.masks import write_png
 from ptseg_d2.engine.records import ORACLE_GUIDANCE, RecipeError
 from ptseg_d2.engine.rounds import Round, runs_of_round
@@ -32,9 +29,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 from numpy.typing import NDArray
-from tqdm import tqdm
-
-logger = logging.getLogger(__name__)
 
 Guide = Callable[[Mapping[str, Any]], NDArray[np.uint8]]
 """Entry of the target -> (H, W) of `guidance_map`."""
@@ -87,25 +81,15 @@ def write_guidance(
         index: file to write.
         made_from: kept in it, to know when it is out of date.
     """
-    folder = index.parent
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     images: dict[str, dict[str, str]] = {}
     skipped: list[str] = []
-    for number, item in enumerate(tqdm(dataset_dicts, desc="instances that guide", unit="image")):
-        try:
-            values = guide(item)
-        except (DataError, OSError) as error:
-            logger.warning("Skipping a target image: %s", error)
-            skipped.append(item["image_id"])
-            continue
-        images[item["image_id"]] = {"mask": f"{number:06d}.png"}
-        write_png(partial / f"{number:06d}.png", values)
-    content = {"images": images, "skipped": skipped, "made_from": made_from}
-    (partial / index.name).write_text(json.dumps(content), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with replaced_folder(index.parent) as partial:
+        readable = each_readable(dataset_dicts, guide, "instances that guide", skipped)
+        for number, (image_id, values) in enumerate(readable):
+            images[image_id] = {"mask": f"{number:06d}.png"}
+            write_png(partial / f"{number:06d}.png", values)
+        content = {"images": images, "skipped": skipped, "made_from": made_from}
+        (partial / index.name).write_text(json.dumps(content), encoding="utf-8")
 
 
 def predicted_guide(rows: Rows, last: Round) -> Guide:

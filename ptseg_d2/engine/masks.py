@@ -8,9 +8,6 @@ weights by which self-training draws target images.
 from __future__ import annotations
 
 import json
-import logging
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +15,10 @@ from typing import Any
 from ptseg_d2.data.categories import VOID
 from ptseg_d2.data.class_pixels import count_pixels
 from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import load_dataset, target_dicts
 from ptseg_d2.engine.hooks import unwrap
+from ptseg_d2.engine.image_folders import each_readable, replaced_folder
 from ptseg_d2.pseudo_labels.multi_band import LEVELS, ConfidenceQuantiles
 
 import cv2
@@ -31,9 +28,6 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from numpy.typing import NDArray
 from torch import nn
-from tqdm import tqdm
-
-logger = logging.getLogger(__name__)
 
 MASKS = Path("target_masks") / "index.json"
 """Below the folder of the stage that predicted them."""
@@ -70,15 +64,24 @@ def write_masks(
     Returns:
         The content of index.json.
     """
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    with replaced_folder(folder) as partial:
+        index = _write_masks(dataset_dicts, network, partial, quantiles)
+        (partial / MASKS.name).write_text(json.dumps(index), encoding="utf-8")
+    return index
+
+
+def _write_masks(
+    dataset_dicts: Sequence[Mapping[str, Any]],
+    network: nn.Module,
+    folder: Path,
+    quantiles: ConfidenceQuantiles | None,
+) -> dict[str, Any]:
     masks: dict[str, Path] = {}
     shares: dict[str, list[float]] = {}
     skipped: list[str] = []
     num_classes = 0
     for number, (image_id, prediction) in enumerate(_predictions(dataset_dicts, network, skipped)):
-        masks[image_id] = partial / f"{number:06d}.png"
+        masks[image_id] = folder / f"{number:06d}.png"
         confidence, labels = prediction.max(dim=0)
         num_classes = len(prediction)
         sem_seg = labels.to(torch.uint8).cpu().numpy()
@@ -92,11 +95,7 @@ def write_masks(
         thresholds = quantiles.thresholds()
         shares = {i: _class_shares(_keep_confident(path, thresholds), num_classes) for i, path in masks.items()}
     images = {image_id: {"mask": path.name, "class_shares": shares[image_id]} for image_id, path in masks.items()}
-    index = {"images": images, "skipped": skipped}
-    (partial / MASKS.name).write_text(json.dumps(index), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
-    return index
+    return {"images": images, "skipped": skipped}
 
 
 @torch.no_grad()
@@ -106,14 +105,9 @@ def _predictions(
     """Image ids with their (C, height, width) predictions; ids of unreadable images are appended to `skipped`."""
     network.eval()
     mapper = TestMapper()
-    for item in tqdm(dataset_dicts, desc="masks of target images", unit="image"):
-        try:
-            image = mapper(dict(item))
-        except (DataError, OSError) as error:
-            logger.warning("Skipping a target image: %s", error)
-            skipped.append(item["image_id"])
-            continue
-        yield item["image_id"], network([image])[0]["sem_seg"]
+    readable = each_readable(dataset_dicts, lambda item: mapper(dict(item)), "masks of target images", skipped)
+    for image_id, image in readable:
+        yield image_id, network([image])[0]["sem_seg"]
 
 
 def _keep_confident(mask: Path, thresholds: NDArray[np.int64]) -> NDArray[np.uint8]:

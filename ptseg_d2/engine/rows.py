@@ -20,11 +20,10 @@ from ptseg_d2.engine.weights import trained_network
 from ptseg_d2.inference.predictor import (
     EmbeddingFinder,
     PanopticModel,
-    PanopticOptions,
     Variant,
 )
 from ptseg_d2.inference.single_network import SingleNetwork
-from ptseg_d2.modeling.embedding_teacher import build_clustering
+from ptseg_d2.modeling.embedding_teacher import build_clustering, panoptic_options
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
 
 from detectron2.config import CfgNode
@@ -159,14 +158,3 @@ class Rows:
 def _part(network: nn.Module, name: str) -> nn.Module:
     """ "student" or "teacher" of a `MomentumTeacher`; the network itself if it is none, or for ""."""
     return getattr(network, name) if name and isinstance(network, MomentumTeacher) else network
-
-
-def panoptic_options(cfg: CfgNode) -> PanopticOptions:
-    """Sizes and morphology from INSTANCE."""
-    return PanopticOptions(
-        thing_ids=classes_of(cfg).thing_ids,
-        min_thing_share=cfg.INSTANCE.MIN_AREA,
-        min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
-        opening=cfg.INSTANCE.OPENING,
-        closing=cfg.INSTANCE.CLOSING,
-    )

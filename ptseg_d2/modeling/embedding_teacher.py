@@ -10,6 +10,7 @@ from typing import Any
 
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.clusterers import Clustering
+from ptseg_d2.inference.predictor import PanopticOptions
 from ptseg_d2.losses.consistency import ConsistencyLoss
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet, shrink_labels
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
@@ -202,4 +203,15 @@ def build_clustering(cfg: CfgNode) -> Clustering:
         num_samples=cfg.INSTANCE.CLUSTER_SAMPLES,
         num_seeds=cfg.INSTANCE.CLUSTER_SEEDS,
         bandwidth=cfg.INSTANCE.CLUSTER_BANDWIDTH,
+    )
+
+
+def panoptic_options(cfg: CfgNode) -> PanopticOptions:
+    """The things of the data sets, and sizes from INSTANCE."""
+    return PanopticOptions(
+        thing_ids=classes_of(cfg).thing_ids,
+        min_thing_share=cfg.INSTANCE.MIN_AREA,
+        min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
+        opening=cfg.INSTANCE.OPENING,
+        closing=cfg.INSTANCE.CLOSING,
     )

@@ -8,13 +8,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.inference.predictor import PanopticOptions, embedding_instances, find_instances, keep_sure
 from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.losses.semantic import cross_entropy
 from ptseg_d2.modeling.embedding_net import build_criterion, ignore_small, shrink_labels
-from ptseg_d2.modeling.embedding_teacher import build_clustering
+from ptseg_d2.modeling.embedding_teacher import build_clustering, panoptic_options
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
 from ptseg_d2.modeling.scse import SCSE
 from ptseg_d2.modeling.semantic_segmentor import running_class_weights
@@ -229,17 +228,6 @@ class PanopticUNet(DenseNetwork):
         return F.interpolate(
             images.to(self.device).float(), self.test_size, mode="bilinear", align_corners=False, antialias=True
         )
-
-
-def panoptic_options(cfg: CfgNode) -> PanopticOptions:
-    """The things of the data sets, and sizes from INSTANCE."""
-    return PanopticOptions(
-        thing_ids=classes_of(cfg).thing_ids,
-        min_thing_share=cfg.INSTANCE.MIN_AREA,
-        min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
-        opening=cfg.INSTANCE.OPENING,
-        closing=cfg.INSTANCE.CLOSING,
-    )
 
 
 def _attention(unet: CfgNode) -> Any:
