@@ -117,9 +117,6 @@ def _add_einet(cfg: CfgNode) -> None:
     einet.ADAPTIVE_RADIUS = True  # Gaussians as wide as the instances; False = FIXED_SIGMA (table 2)
     # IoU that a box keeps when its corners move by the radius, in (0, 1); the smaller, the wider the Gaussians
     einet.MIN_OVERLAP = 0.3
-    # smallest standard deviation of an adaptive Gaussian, in pixels of the image; below the stride of the heatmap an
-    # object is a single pixel of it, which is hard to learn; 0 = none
-    einet.MIN_SIGMA = 4.0
     einet.FIXED_SIGMA = 8.0  # standard deviation of all Gaussians, in pixels of the image, > 0
     einet.CENTER_LOSS = "mse"  # "mse" or "focal" (table 2)
     einet.CENTER_WEIGHT = 200.0  # weight of the heatmap's loss; 1 is usual for the focal loss

@@ -111,13 +111,7 @@ def adaptive_sigmas(sizes_hw: Tensor, min_overlap: float) -> Tensor:
 
 
 def center_targets(
-    sem_seg: Tensor,
-    instance_ids: Tensor,
-    thing_ids: Sequence[int],
-    *,
-    fixed_sigma: float,
-    min_overlap: float,
-    min_sigma: float = 0.0,
+    sem_seg: Tensor, instance_ids: Tensor, thing_ids: Sequence[int], *, fixed_sigma: float, min_overlap: float
 ) -> CenterTargets:
     """Heatmaps and offsets of a batch, without a loop.
 
@@ -129,7 +123,6 @@ def center_targets(
         thing_ids: train ids of the T heatmap channels.
         fixed_sigma: standard deviation of every Gaussian in pixels, > 0; 0 = from the size of the instance.
         min_overlap: of `gaussian_radius`, where the size decides.
-        min_sigma: smallest standard deviation in pixels, where the size decides.
     """
     found = instance_geometry(sem_seg, instance_ids)
     things = torch.tensor(list(thing_ids), dtype=torch.int64, device=sem_seg.device)
@@ -138,7 +131,6 @@ def center_targets(
     image, channel = found.image[known], matches[known].long().argmax(1)
     sizes, centers = found.sizes_hw[known], found.centers_yx[known]
     sigmas = sizes.new_full((len(sizes),), fixed_sigma) if fixed_sigma > 0 else adaptive_sigmas(sizes, min_overlap)
-    sigmas = sigmas if fixed_sigma > 0 else sigmas.clamp(min=min_sigma)
     num_images, height, width = sem_seg.shape
     slots = draw_gaussians(centers.round(), sigmas, image * len(things) + channel, num_images * len(things), sem_seg)
 

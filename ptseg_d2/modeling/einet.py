@@ -38,7 +38,6 @@ class CenterLoss:
         offset_weight: weight of the L1 loss of the offsets, which are in pixels of the image.
         fixed_sigma: standard deviation of all Gaussians in pixels of the image; 0 = from the size of the instance.
         min_overlap: of `gaussian_radius`, where the size decides.
-        min_sigma: smallest standard deviation in pixels of the image, where the size decides.
     """
 
     kind: str
@@ -46,7 +45,6 @@ class CenterLoss:
     offset_weight: float
     fixed_sigma: float
     min_overlap: float
-    min_sigma: float = 0.0
 
 
 @META_ARCH_REGISTRY.register()
@@ -90,7 +88,6 @@ class EINet(SemanticNetwork):
                 offset_weight=einet.OFFSET_WEIGHT,
                 fixed_sigma=0.0 if einet.ADAPTIVE_RADIUS else einet.FIXED_SIGMA,
                 min_overlap=einet.MIN_OVERLAP,
-                min_sigma=einet.MIN_SIGMA,
             ),
             "center_options": CenterOptions(
                 thing_ids=thing_ids,
@@ -152,7 +149,6 @@ class EINet(SemanticNetwork):
             self.center_options.thing_ids,
             fixed_sigma=options.fixed_sigma / step,
             min_overlap=options.min_overlap,
-            min_sigma=options.min_sigma / step,
         )
         center = heatmap_focal if options.kind == "focal" else heatmap_mse
         return {
