@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 from ptseg_d2.data.datasets import minileaves
+from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.panoptic_predictor import PanopticPredictor
+from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
+from ptseg_d2.visualization.overlays import draw_panoptic
 
 import numpy as np
 import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from test_end_to_end import run_recipe
 
 NARROW_EINET = [
@@ -67,3 +72,17 @@ def test_einet_trains_itself_on_the_target(tmp_path: Path) -> None:
     metrics = [json.loads(x) for x in (tmp_path / "out/panoptic_selftrain/metrics.json").read_text().splitlines()]
     losses = {name for line in metrics for name in line if name.startswith("loss_")}
     assert {"loss_sem_seg_source", "loss_center_source", "loss_offset_source", "loss_sem_seg_target"} <= losses
+
+
+@pytest.mark.usefixtures("leaves")
+def test_the_true_leaves_of_a_picture_have_colours_of_their_own() -> None:
+    """Read as Cityscapes, every leaf would be the sidewalk, all in one colour."""
+    item = DatasetCatalog.get("minileaves_cvppp_labeled_test")[0]
+    metadata = MetadataCatalog.get("minileaves_cvppp_labeled_test")
+    labels = read_labels(item)
+    ids, segments = ground_truth_panoptic(labels, metadata.class_table)
+    numbers = np.unique(labels.instance_ids[labels.instance_ids > 0])
+    assert [segment["id"] for segment in segments] == [1, *(2000 + numbers)]
+    drawn = draw_panoptic(np.zeros((64, 64, 3), np.uint8), torch.from_numpy(ids), segments, metadata, scale=1)
+    colors = [np.median(drawn[labels.instance_ids == number], axis=0) for number in numbers]
+    assert len({tuple(color.tolist()) for color in colors}) == len(numbers) > 1

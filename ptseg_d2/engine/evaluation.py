@@ -205,7 +205,7 @@ def draw_pictures(rows: Rows, cfg: CfgNode) -> None:
     for index in np.linspace(0, len(dicts) - 1, count).round().astype(int):
         item = TestMapper()(dicts[index])
         image = item["image"].permute(1, 2, 0).numpy()
-        truth_ids, truth_segments = ground_truth_panoptic(read_labels(item))
+        truth_ids, truth_segments = ground_truth_panoptic(read_labels(item), rows.classes)
         results = {"truth": (torch.from_numpy(truth_ids), truth_segments)}
         results.update({row: model([item])[0]["panoptic_seg"] for row, model in models.items()})
         panels = [draw_panoptic(image, *result, metadata) for result in results.values()]

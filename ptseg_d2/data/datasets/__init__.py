@@ -92,7 +92,8 @@ def panoptic_metadata(classes: ClassTable = CITYSCAPES) -> dict[str, Any]:
         "class_table": classes,
         "thing_classes": names,
         "stuff_classes": names,
-        "thing_colors": colors,
+        # Objects of a single class are told apart by colours that Detectron2's Visualizer draws at random.
+        **({"thing_colors": colors} if len(classes.thing_ids) > 1 else {}),
         "stuff_colors": colors,
         "thing_dataset_id_to_contiguous_id": {c.label_id: c.train_id for c in classes.categories if c.is_thing},
         "stuff_dataset_id_to_contiguous_id": {c.label_id: c.train_id for c in classes.categories if not c.is_thing},
