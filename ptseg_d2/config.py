@@ -238,8 +238,8 @@ def _add_clustering(cfg: CfgNode) -> None:
     cfg.INSTANCE.MIN_MASK_AREA = 2e-3  # smallest class mask that is clustered, share of the image
     # smallest instance, share of the image; labelled source instances of a smaller share of their crop are ignored
     cfg.INSTANCE.MIN_AREA = 5e-4
-    # predictions of the self-trained models below this score are dropped: stability times the mean probability of the
-    # class, in [0, 1]; 0 = none
+    # predictions of the self-trained models, and of networks that do both branches at once, below this score are
+    # dropped: stability times the mean probability of the class, in [0, 1]; 0 = none
     cfg.INSTANCE.MIN_SCORE = 0.0
     cfg.INSTANCE.STABILITY = 0.6  # median IoU below which a pseudo instance is ignored, in [0, 1]
     cfg.INSTANCE.STABILITY_ANCHORS = 10  # anchors per instance of the stability test

@@ -105,7 +105,8 @@ class Rows:
             variants: further results of the same class probabilities, of both branches only.
         """
         if row in self.single_stages():
-            return SingleNetwork(trained_network(self.stages[self.single_stages()[row]]))
+            stage = self.stages[self.single_stages()[row]]
+            return SingleNetwork(trained_network(stage), stage.INSTANCE.MIN_SCORE)
         semantic, instance = self.panoptic_stages()[row]
         return PanopticModel(
             self.semantic(semantic), self.finder(instance), self.options, self.min_score(instance), variants

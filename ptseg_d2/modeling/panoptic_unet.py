@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.predictor import PanopticOptions, embedding_instances, find_instances, keep_sure
+from ptseg_d2.inference.predictor import PanopticOptions, embedding_instances, find_instances, merge_instances
 from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.losses.semantic import cross_entropy
 from ptseg_d2.modeling.embedding_net import build_criterion, ignore_small, shrink_labels
@@ -50,7 +50,6 @@ class PanopticUNet(DenseNetwork):
         per_class: bool = False,
         embed_stuff: bool = False,
         freeze_encoder: bool = False,
-        min_score: float = 0.0,
         test_size: tuple[int, int] | None = None,
         **options: Any,
     ) -> None:
@@ -67,7 +66,6 @@ class PanopticUNet(DenseNetwork):
                 the pairs of an image and a thing class in it.
             embed_stuff: pixels without an instance count in the terms that know unlabelled pixels.
             freeze_encoder: the backbone is not trained, and its batch norms keep their statistics.
-            min_score: instances of a lower score become void, in [0, 1].
             test_size: (height, width) to which `predict` and evaluation bring images; None = their own.
             options: those of `DenseNetwork` but for its output name; the head is a `TwoHeadUNetDecoder`.
         """
@@ -80,7 +78,6 @@ class PanopticUNet(DenseNetwork):
         self.per_class = per_class
         self.embed_stuff = embed_stuff
         self.freeze_encoder = freeze_encoder
-        self.min_score = min_score
         self.test_size = test_size
         self.auxiliary_weight = 0.0  # as a student of `SemanticMomentumTeacher`: no auxiliary outputs
         self.register_buffer("class_shares", torch.full((num_classes,), 1 / num_classes))
@@ -117,7 +114,6 @@ class PanopticUNet(DenseNetwork):
             "per_class": unet.PER_CLASS,
             "embed_stuff": unet.EMBED_STUFF,
             "freeze_encoder": unet.FREEZE_ENCODER,
-            "min_score": cfg.INSTANCE.MIN_SCORE,
             "test_size": _size(cfg.INPUT.TEST_SIZE),
         }
 
@@ -220,7 +216,7 @@ class PanopticUNet(DenseNetwork):
         def finder(image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
             return embedding_instances(image, sem_seg, self.panoptic.thing_ids, self.panoptic, self.clustering)
 
-        return keep_sure(*find_instances(embeddings, logits, finder), self.min_score, self.panoptic)
+        return merge_instances(*find_instances(embeddings, logits, finder), self.panoptic)
 
     def _at_test_size(self, images: Tensor) -> Tensor:
         if self.test_size is None or tuple(images.shape[-2:]) == self.test_size:
