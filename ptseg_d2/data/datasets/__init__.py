@@ -115,7 +115,7 @@ def register_all() -> None:
         whole = f"{prefix}gta5_labeled_train"
         name = f"{prefix}gta5_trucktrain_labeled_train"
         register(name, partial(mixed.load_with_truck_and_train, whole), CITYSCAPES)
-    register_world(FolderWorld())
+    _register_folder_names(FolderWorld())
 
 
 def register(name: str, load: Callable[[], list[dict[str, Any]]], classes: ClassTable) -> None:
@@ -133,12 +133,16 @@ def register(name: str, load: Callable[[], list[dict[str, Any]]], classes: Class
 
 def register_world(world: FolderWorld) -> None:
     """Register the folders of a user under `FOLDER_NAMES`, in place of those that are there."""
-    classes = single_thing(world.thing)
     for name in FOLDER_NAMES:
         if name in DatasetCatalog:
             DatasetCatalog.remove(name)
             MetadataCatalog.remove(name)
-        register(name, partial(world.load, name), classes)
+    _register_folder_names(world)
+
+
+def _register_folder_names(world: FolderWorld) -> None:
+    for name in FOLDER_NAMES:
+        register(name, partial(world.load, name), single_thing(world.thing))
 
 
 def register_folders(cfg: CfgNode) -> None:
