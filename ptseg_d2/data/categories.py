@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,27 +59,27 @@ class ClassTable:
         """C."""
         return len(self.categories)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """By train id."""
         return tuple(category.name for category in self.categories)
 
-    @property
+    @cached_property
     def colors(self) -> tuple[tuple[int, int, int], ...]:
         """RGB, 0..255, by train id."""
         return tuple(category.color for category in self.categories)
 
-    @property
+    @cached_property
     def thing_ids(self) -> tuple[int, ...]:
         """Train ids of the classes whose objects are counted."""
         return tuple(category.train_id for category in self.categories if category.is_thing)
 
-    @property
+    @cached_property
     def stuff_ids(self) -> tuple[int, ...]:
         """Train ids of the others."""
         return tuple(category.train_id for category in self.categories if not category.is_thing)
 
-    @property
+    @cached_property
     def label_ids(self) -> dict[int, int]:
         """Train id -> label id."""
         return {category.train_id: category.label_id for category in self.categories}
