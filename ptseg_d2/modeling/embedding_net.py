@@ -35,16 +35,7 @@ class EmbeddingUNet(DenseNetwork):
         """Backbone from MODEL.BACKBONE, the smallest instance from INSTANCE.MIN_AREA, all else from MODEL.EMBEDDING."""
         options = network_options(cfg)
         embedding = cfg.MODEL.EMBEDDING
-        decoder = UNetDecoder(
-            options["backbone"].output_shape(),
-            in_features=embedding.IN_FEATURES,
-            channels=embedding.DECODER_CHANNELS,
-            out_channels=embedding.DIM,
-            norm=embedding.NORM,
-            coordinates=embedding.COORDINATES,
-            position_gain=embedding.POSITION_GAIN,
-            position_height=embedding.POSITION_HEIGHT,
-        )
+        decoder = UNetDecoder(options["backbone"].output_shape(), **decoder_options(embedding))
         return {**options, "head": decoder, "criterion": build_criterion(embedding), "min_share": cfg.INSTANCE.MIN_AREA}
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
@@ -78,6 +69,19 @@ def build_criterion(embedding: CfgNode) -> EmbeddingLoss:
         unlabeled_push=embedding.UNLABELED_PUSH,
         kernel_threshold=embedding.KERNEL_THRESHOLD,
     )
+
+
+def decoder_options(embedding: CfgNode) -> dict[str, Any]:
+    """The options of `UNetDecoder` that MODEL.EMBEDDING holds."""
+    return {
+        "in_features": embedding.IN_FEATURES,
+        "channels": embedding.DECODER_CHANNELS,
+        "out_channels": embedding.DIM,
+        "norm": embedding.NORM,
+        "coordinates": embedding.COORDINATES,
+        "position_gain": embedding.POSITION_GAIN,
+        "position_height": embedding.POSITION_HEIGHT,
+    }
 
 
 def ignore_small(instance_ids: Tensor, min_area: int) -> Tensor:

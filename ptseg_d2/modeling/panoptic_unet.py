@@ -12,7 +12,7 @@ from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.inference.predictor import PanopticOptions, embedding_instances, find_instances, merge_instances
 from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.losses.semantic import cross_entropy
-from ptseg_d2.modeling.embedding_net import build_criterion, ignore_small, shrink_labels
+from ptseg_d2.modeling.embedding_net import build_criterion, decoder_options, ignore_small, shrink_labels
 from ptseg_d2.modeling.embedding_teacher import build_clustering, panoptic_options
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
 from ptseg_d2.modeling.scse import SCSE
@@ -92,13 +92,7 @@ class PanopticUNet(DenseNetwork):
         decoder = TwoHeadUNetDecoder(
             options["backbone"].output_shape(),
             num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
-            in_features=embedding.IN_FEATURES,
-            channels=embedding.DECODER_CHANNELS,
-            out_channels=embedding.DIM,
-            norm=embedding.NORM,
-            coordinates=embedding.COORDINATES,
-            position_gain=embedding.POSITION_GAIN,
-            position_height=embedding.POSITION_HEIGHT,
+            **decoder_options(embedding),
             mix=unet.EMBEDDING_CONV,
             attention=_attention(unet),
         )
