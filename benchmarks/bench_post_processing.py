@@ -27,14 +27,9 @@ from typing import Any, NamedTuple
 from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS
 from ptseg_d2.engine.recipe import load_recipe
 from ptseg_d2.inference.clusterers import Clustering
+from ptseg_d2.inference.finders import EmbeddingFinder, PanopticOptions
 from ptseg_d2.inference.morphology import clean_instances
-from ptseg_d2.inference.predictor import (
-    EmbeddingFinder,
-    PanopticModel,
-    PanopticOptions,
-    mean_per_instance,
-    merge_instances,
-)
+from ptseg_d2.inference.predictor import PanopticModel, mean_per_instance, merge_instances
 from ptseg_d2.modeling.embedding_teacher import build_clustering, panoptic_options
 from ptseg_d2.pseudo_labels.instance import cluster_things, instance_stability
 

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import ptseg_d2  # noqa: F401
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import miniscapes
-from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.data.targets import read_labels
 
 import cv2

@@ -10,7 +10,8 @@ from typing import Any
 from ptseg_d2.data.categories import CITYSCAPES, CLASS_NAMES, THING_IDS
 from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.predictor import EmbeddingFinder, PanopticModel, PanopticOptions
+from ptseg_d2.inference.finders import EmbeddingFinder, PanopticOptions
+from ptseg_d2.inference.predictor import PanopticModel
 from ptseg_d2.visualization.panels import join_pair
 
 import cv2

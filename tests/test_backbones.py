@@ -103,6 +103,11 @@ def test_default_width_of_deeper_networks_is_refused() -> None:
         build_backbone(cfg)
 
 
+def test_equal_first_widths_are_refused_where_the_resolution_is_halved_between_them() -> None:
+    with pytest.raises(ValueError, match="RES2_OUT_CHANNELS = STEM_OUT_CHANNELS = 16; the compact ResNet halves"):
+        build(name="compact_", width=16)
+
+
 def test_unet_backbone_gives_torchvisions_features_and_the_stem_before_its_pooling(tmp_path: Path) -> None:
     theirs = torchvision_resnet(34)
     assert isinstance(theirs, torchvision.models.ResNet)

@@ -6,7 +6,8 @@ from functools import partial
 
 from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering
 from ptseg_d2.inference.clustering import agglomerative, mean_shift, mean_shift_plus, sampled_mean_shift
-from ptseg_d2.inference.predictor import EmbeddingFinder, PanopticOptions, mean_per_instance
+from ptseg_d2.inference.finders import EmbeddingFinder, PanopticOptions
+from ptseg_d2.inference.predictor import mean_per_instance
 from ptseg_d2.pseudo_labels.instance import cluster_things, stable_instances
 
 import pytest

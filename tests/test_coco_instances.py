@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.coco_classes import CITYSCAPES_THINGS
-from ptseg_d2.data.streams import load_dataset
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.evaluation.coco_instances import METRICS, CocoScores, coco_instances, common_folder, register_coco_folder
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ptseg_d2.engine.panoptic_predictor import PanopticPrediction, PanopticPredictor
+from ptseg_d2.engine.image_prediction import PanopticPrediction
+from ptseg_d2.engine.panoptic_predictor import PanopticPredictor
 from ptseg_d2.panoptic_ids import rgb_to_ids
 
 import cv2

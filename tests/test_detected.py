@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.streams import load_dataset, require_masks, target_dicts, target_stream
+from ptseg_d2.data.dataset_dicts import load_dataset, target_dicts
+from ptseg_d2.data.streams import require_masks, target_stream
 from ptseg_d2.engine.detected import predict_detections, write_detections
 from ptseg_d2.engine.detector import Detector
 from ptseg_d2.engine.masks import DETECTIONS

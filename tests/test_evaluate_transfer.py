@@ -8,8 +8,8 @@ from typing import Any
 
 from ptseg_d2.data.categories import TRAIN_TO_CITYSCAPES
 from ptseg_d2.data.coco_classes import CITYSCAPES_THINGS
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.image_files import read_image
-from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.detector import Detector, DetectorSpec, detector_config
 from ptseg_d2.engine.recipe import load_config
 from ptseg_d2.engine.transfer import evaluate_on_cityscapes, evaluate_on_coco

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric
+from ptseg_d2.data.dataset_dicts import source_dicts
 from ptseg_d2.data.datasets import miniscapes
 from ptseg_d2.data.mappers import SourceMapper
-from ptseg_d2.data.streams import source_dicts, source_stream
+from ptseg_d2.data.streams import source_stream
 from ptseg_d2.losses.embedding import EmbeddingLoss
 
 import cv2

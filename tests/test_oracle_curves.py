@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import THING_IDS, VOID
-from ptseg_d2.data.streams import load_dataset
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine import stages
 from ptseg_d2.engine.oracle_curves import count_matches

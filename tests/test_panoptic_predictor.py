@@ -10,9 +10,11 @@ from typing import Any
 
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.mappers import to_tensor
-from ptseg_d2.engine.panoptic_predictor import PanopticPrediction, PanopticPredictor, predict_images
+from ptseg_d2.engine.image_prediction import PanopticPrediction, predict_images
+from ptseg_d2.engine.panoptic_predictor import PanopticPredictor
 from ptseg_d2.engine.recipe import RecipeError
-from ptseg_d2.inference.predictor import ComponentFinder, PanopticModel, PanopticOptions
+from ptseg_d2.inference.finders import ComponentFinder, PanopticOptions
+from ptseg_d2.inference.predictor import PanopticModel
 
 import numpy as np
 import pytest

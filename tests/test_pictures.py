@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import COLORS
-from ptseg_d2.data.streams import load_dataset
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.engine import pictures, stages
 from ptseg_d2.engine.predicted import target_images
 from ptseg_d2.engine.recipe import load_recipe

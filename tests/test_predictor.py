@@ -8,7 +8,8 @@ from typing import Any
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.oracle_masks import OracleMaskModel
-from ptseg_d2.inference.predictor import ComponentFinder, PanopticModel, PanopticOptions
+from ptseg_d2.inference.finders import ComponentFinder, PanopticOptions
+from ptseg_d2.inference.predictor import PanopticModel
 
 import pytest
 import torch

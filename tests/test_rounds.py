@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ptseg_d2.data.categories import THING_IDS, VOID
-from ptseg_d2.data.streams import load_dataset, target_dicts
+from ptseg_d2.data.dataset_dicts import load_dataset, target_dicts
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.agreement import measure_agreement
 from ptseg_d2.engine.guided import oracle_guide

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ptseg_d2.engine.panoptic_predictor import predict_images
+from ptseg_d2.engine.image_prediction import predict_images
 from ptseg_d2.inference.single_network import SingleNetwork, drop_unsure
 
 import numpy as np

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.predictor import ComponentFinder, EmbeddingFinder, PanopticModel, PanopticOptions
+from ptseg_d2.inference.finders import ComponentFinder, EmbeddingFinder, PanopticOptions
+from ptseg_d2.inference.predictor import PanopticModel
 from ptseg_d2.inference.tiling import Grid, blend_classes, predict_tiled, tile_grid
 
 import pytest

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.image_files import DataError
-from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.records import write_atomically
 from ptseg_d2.evaluation.coco_instances import coco_instances, common_folder
 

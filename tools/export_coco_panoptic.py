@@ -17,9 +17,10 @@ import argparse
 import os
 import sys
 
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import DataError
-from ptseg_d2.data.streams import build_test_loader, load_dataset
+from ptseg_d2.data.streams import build_test_loader
 from ptseg_d2.engine.export import PanopticExport
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
 from ptseg_d2.engine.rows import Rows

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import ClassTable
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import DataError
-from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.masks import write_masks
 from ptseg_d2.engine.recipe import RecipeError, load_config
 from ptseg_d2.engine.weights import load_network

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.augmentation import Photometric, Repaint
 from ptseg_d2.data.class_pixels import scan
+from ptseg_d2.data.dataset_dicts import load_dataset, source_dicts, target_dicts
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.datasets.paths import class_pixels_folder
-from ptseg_d2.data.lists import keep_listed, list_files
 from ptseg_d2.data.loader import StreamDataset
 from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
 from ptseg_d2.data.restyle import RandomStyle
@@ -109,17 +107,6 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
     return StreamDataset(dicts, mapper, _draw_source(cfg, parts, seed), seed)
 
 
-def source_dicts(cfg: CfgNode) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Data sets of DATASETS.SOURCE with their entries, without the images that DATASETS.LISTS leaves out."""
-    lists = list_files(cfg.DATASETS.LISTS, cfg.DATASETS.SOURCE)
-    _check_names(cfg.DATASETS.SOURCE, "DATASETS.SOURCE")
-    parts = []
-    for name in cfg.DATASETS.SOURCE:
-        dicts = load_dataset((name,), "DATASETS.SOURCE")
-        parts.append((name, keep_listed(dicts, name, lists[name]) if name in lists else dicts))
-    return parts
-
-
 def target_stream(cfg: CfgNode) -> StreamDataset:
     """Unlabelled images of DATASETS.TARGET with the masks an earlier stage predicted, if there are any."""
     require_masks(cfg)
@@ -144,77 +131,12 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
     return StreamDataset(dicts, mapper, _draw_target(cfg, dicts, seed), seed + 1)
 
 
-def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
-    """DATASETS.TARGET, joined with the predicted masks, guidance and detections of earlier stages by image id."""
-    dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
-    if cfg.INPUT.PREDICTED_MASKS:
-        dicts = _with_files(dicts, cfg.INPUT.PREDICTED_MASKS, "predicted")
-    if cfg.INPUT.GUIDANCE_MASKS:
-        dicts = _with_files(dicts, cfg.INPUT.GUIDANCE_MASKS, "guidance")
-    if cfg.INPUT.DETECTIONS:
-        dicts = _with_files(dicts, cfg.INPUT.DETECTIONS, "detected")
-    return dicts
-
-
-def _with_files(dicts: list[dict[str, Any]], index_file: str, kind: str) -> list[dict[str, Any]]:
-    """Entries with the mask that an index names for them; those of images that could not be read are left out.
-
-    Args:
-        dicts: entries of the target.
-        index_file: index.json, see `ptseg_d2.engine.masks`.
-        kind: "predicted" (classes, with their shares), "guidance" or "detected" (instances).
-    """
-    index = Path(index_file)
-    if not index.exists():
-        raise FileNotFoundError(
-            f"{index} not found; run the stage that makes it (RECIPE.MASKS_FROM, or RECIPE.DETECTIONS_FROM for "
-            "detections), or tools/predict_masks.py and set INPUT.PREDICTED_MASKS to the index.json that it writes"
-        )
-    content = json.loads(index.read_text(encoding="utf-8"))
-    found = content["images"]
-    dicts = [item for item in dicts if item["image_id"] not in content.get("skipped", [])]
-    missing = [item["file_name"] for item in dicts if item["image_id"] not in found]
-    if missing:
-        raise ValueError(
-            f"{index_file} has no mask of {missing[0]} and {len(missing) - 1} others: it was made "
-            "for other DATASETS.TARGET. Delete the folder of that stage and run again."
-        )
-    joined = []
-    for item in dicts:
-        entry = found[item["image_id"]]
-        shares = {"class_shares": entry["class_shares"]} if kind == "predicted" else {}
-        joined.append({**item, f"{kind}_file_name": str(index.parent / entry["mask"]), **shares})
-    return joined
-
-
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     """One image at a time at its own size, in the order of the data set."""
     load_dataset((dataset_name,), "DATASETS.TEST")
     return build_detection_test_loader(
         DatasetCatalog.get(dataset_name), mapper=TestMapper(), num_workers=cfg.DATALOADER.NUM_WORKERS
     )
-
-
-def load_dataset(names: Sequence[str], key: str) -> list[dict[str, Any]]:
-    """Registered data sets, concatenated.
-
-    Raises:
-        ValueError: no name is given, a name is not registered, or there is no image.
-    """
-    _check_names(names, key)
-    dicts = [item for name in names for item in DatasetCatalog.get(name)]
-    if not dicts:
-        raise ValueError(f"{key} = {tuple(names)} holds no image")
-    return dicts
-
-
-def _check_names(names: Sequence[str], key: str) -> None:
-    if not names:
-        raise ValueError(f"{key} is empty: name at least one registered data set")
-    unknown = [name for name in names if name not in DatasetCatalog.list()]
-    if unknown:
-        known = ", ".join(name for name in DatasetCatalog.list() if "labeled" in name)
-        raise ValueError(f"{key}: data set {unknown[0]!r} is not registered; expected one of: {known}")
 
 
 def _draw_source(cfg: CfgNode, parts: Sequence[tuple[str, list[dict[str, Any]]]], seed: int) -> Draw:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ptseg_d2.data.augmentation import warp_image, warp_labels
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.geometry import scaling
 from ptseg_d2.data.mappers import decode, to_tensor, where_from
-from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.data.targets import DataError
 
 import numpy as np

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.image_files import read_image
-from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.detector import Detector
 from ptseg_d2.engine.hooks import unwrap
 from ptseg_d2.engine.image_folders import each_readable, replaced_folder

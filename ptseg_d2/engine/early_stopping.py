@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ptseg_d2.data.streams import source_dicts
+from ptseg_d2.data.dataset_dicts import source_dicts
 from ptseg_d2.data.validation import validation_batches, validation_dicts
 
 import torch

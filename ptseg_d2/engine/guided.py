@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import VOID
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.mappers import TestMapper
-from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.image_folders import each_readable, replaced_folder
 from ptseg_d2.engine.masks import write_png

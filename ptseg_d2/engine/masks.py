@@ -14,9 +14,9 @@ from typing import Any
 
 from ptseg_d2.data.categories import VOID
 from ptseg_d2.data.class_pixels import count_pixels
+from ptseg_d2.data.dataset_dicts import load_dataset, target_dicts
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.mappers import TestMapper
-from ptseg_d2.data.streams import load_dataset, target_dicts
 from ptseg_d2.engine.hooks import unwrap
 from ptseg_d2.engine.image_folders import each_readable, replaced_folder
 from ptseg_d2.pseudo_labels.multi_band import LEVELS, ConfidenceQuantiles

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ptseg_d2.data.categories import VOID
-from ptseg_d2.data.streams import load_dataset
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.predicted import encode, spread, target_images
 from ptseg_d2.modeling.embedding_net import shrink_labels

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptseg_d2.data.targets import read_labels
-from ptseg_d2.inference.predictor import InstanceFinder, PanopticOptions, merge_instances
+from ptseg_d2.inference.finders import InstanceFinder, PanopticOptions
+from ptseg_d2.inference.predictor import merge_instances
 
 import torch
 from torch import nn

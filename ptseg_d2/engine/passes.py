@@ -8,7 +8,8 @@ from typing import NamedTuple
 from ptseg_d2.engine.oracle_masks import OracleMaskModel
 from ptseg_d2.engine.rounds import SEMANTIC
 from ptseg_d2.engine.rows import Rows
-from ptseg_d2.inference.predictor import ComponentFinder, EmbeddingFinder, InstanceFinder, PanopticModel, Variant
+from ptseg_d2.inference.finders import ComponentFinder, EmbeddingFinder, InstanceFinder
+from ptseg_d2.inference.predictor import PanopticModel, Variant
 
 from torch import nn
 

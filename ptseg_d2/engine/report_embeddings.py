@@ -14,7 +14,8 @@ from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.engine.predicted import spread
 from ptseg_d2.engine.report_pictures import class_legend, photo, to_picture
 from ptseg_d2.engine.rows import Rows
-from ptseg_d2.inference.predictor import EmbeddingFinder, PanopticModel
+from ptseg_d2.inference.finders import EmbeddingFinder
+from ptseg_d2.inference.predictor import PanopticModel
 from ptseg_d2.visualization.charts import scatter_panels
 from ptseg_d2.visualization.embeddings import MIN_POINTS, PERPLEXITY, pca_colors, plane_layout
 from ptseg_d2.visualization.panels import PANEL_WIDTH, data_uri, distinct_colors, paint_segments

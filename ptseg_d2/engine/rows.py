@@ -17,11 +17,8 @@ from ptseg_d2.engine.rounds import (
     tried_rounds,
 )
 from ptseg_d2.engine.weights import trained_network
-from ptseg_d2.inference.predictor import (
-    EmbeddingFinder,
-    PanopticModel,
-    Variant,
-)
+from ptseg_d2.inference.finders import EmbeddingFinder
+from ptseg_d2.inference.predictor import PanopticModel, Variant
 from ptseg_d2.inference.single_network import SingleNetwork
 from ptseg_d2.modeling.embedding_teacher import build_clustering, panoptic_options
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import CITYSCAPES
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of_dataset
 from ptseg_d2.data.image_files import DataError, read_image
-from ptseg_d2.data.streams import load_dataset
 from ptseg_d2.engine.detector import Detector
 from ptseg_d2.engine.weights import trained_network
 from ptseg_d2.evaluation.coco_instances import CocoScores

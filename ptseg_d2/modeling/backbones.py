@@ -87,6 +87,12 @@ def build_compact_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNe
     """
     options = cfg.MODEL.RESNETS
     _check_depth(options.DEPTH, sorted(BLOCKS_PER_STAGE))
+    if options.RES2_OUT_CHANNELS == options.STEM_OUT_CHANNELS:
+        # Detectron2's block projects its shortcut, and with that strides it, only where the width changes.
+        raise ValueError(
+            f"MODEL.RESNETS.RES2_OUT_CHANNELS = STEM_OUT_CHANNELS = {options.STEM_OUT_CHANNELS}; the compact ResNet "
+            "halves the resolution between the two, so give them different widths"
+        )
     stem = FineStem(input_shape.channels or 3, options.STEM_OUT_CHANNELS, options.NORM)
     is_atrous = options.RES5_DILATION == 2
     stages = _basic_stages(options, (2, 2, 2, 1 if is_atrous else 2), (1, 1, 1, 2 if is_atrous else 1))

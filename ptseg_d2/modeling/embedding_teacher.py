@@ -10,7 +10,7 @@ from typing import Any
 
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.predictor import PanopticOptions
+from ptseg_d2.inference.finders import PanopticOptions
 from ptseg_d2.losses.consistency import ConsistencyLoss
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet, shrink_labels
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.predictor import PanopticOptions, embedding_instances, find_instances, merge_instances
+from ptseg_d2.inference.finders import PanopticOptions, embedding_instances
+from ptseg_d2.inference.predictor import find_instances, merge_instances
 from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.losses.semantic import cross_entropy
 from ptseg_d2.modeling.embedding_net import build_criterion, decoder_options, ignore_small, shrink_labels
