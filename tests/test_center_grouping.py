@@ -90,7 +90,9 @@ def test_perfect_predictions_give_the_ground_truth(seed: int, fixed_sigma: float
     sem_seg, ids = random_scene(seed)
     targets = center_targets(sem_seg[None], ids[None], THINGS, fixed_sigma=fixed_sigma, min_overlap=0.3)
     logits = 20 * torch.nn.functional.one_hot(sem_seg, 19).permute(2, 0, 1).float()
-    panoptic, segments = panoptic_from_centers(logits, targets.heatmap[0], targets.offsets[0], OPTIONS)
+    panoptic, segments = panoptic_from_centers(
+        logits, targets.heatmap[0], targets.offsets[0], tensor([1.0, 1.0]), OPTIONS
+    )
     assert same_partition(panoptic, ids * 256 + sem_seg)
     for segment in segments:
         inside = panoptic == segment["id"]
@@ -105,7 +107,7 @@ def test_maps_at_half_resolution_separate_the_same_instances() -> None:
     targets = center_targets(small_sem_seg, small_ids, THINGS, fixed_sigma=0.0, min_overlap=0.3)
     logits = 20 * torch.nn.functional.one_hot(sem_seg, 19).permute(2, 0, 1).float()
     offsets = torch.nn.functional.interpolate(2 * targets.offsets, scale_factor=2, mode="nearest")[0]
-    panoptic, _ = panoptic_from_centers(logits, targets.heatmap[0], offsets, OPTIONS)
+    panoptic, _ = panoptic_from_centers(logits, targets.heatmap[0], offsets, tensor([2.0, 2.0]), OPTIONS)
     assert len(panoptic.unique()) == len((ids * 256 + sem_seg).unique())
     for number in ids.unique()[1:].tolist():
         values, counts = panoptic[ids == number].unique(return_counts=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.categories import single_thing
 from ptseg_d2.data.coco_classes import CITYSCAPES_THINGS
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.targets import read_labels
@@ -48,6 +49,18 @@ def test_export_by_hand(tmp_path: Path) -> None:
     car = content["annotations"][2]["segmentation"]
     assert mask_api.decode(car).tolist() == [[1, 1, 0, 0], [1, 0, 0, 0]]
     json.dumps(content)
+
+
+def test_classes_are_those_of_the_data_set(tmp_path: Path) -> None:
+    """Two leaves on a background."""
+    numbers = np.array([[0, 1, 1], [2, 2, 0]], np.uint8)
+    for name in ("image", "label"):
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), numbers)
+    files = {"file_name": str(tmp_path / "image.png"), "label_file_name": str(tmp_path / "label.png")}
+    content, failures = coco_instances([{**files, "label_format": "cvppp"}], tmp_path, single_thing("leaf"))
+    assert failures == [] and [category["name"] for category in content["categories"]] == ["leaf"]
+    assert [annotation["bbox"] for annotation in content["annotations"]] == [[1, 0, 2, 1], [0, 1, 2, 1]]
+    assert {a["category_id"] for a in content["annotations"]} == {content["categories"][0]["id"]}
 
 
 def test_unreadable_labels_are_named_and_the_others_exported(world: Path) -> None:
@@ -206,6 +219,10 @@ def without(key: str) -> Callable[[dict[str, Any]], Any]:
         (lambda content: [content], "has no list 'images'"),
         (lambda content: {**content, "images": []}, "lists no image"),
         (lambda content: {**content, "categories": [{"id": 3}]}, "an entry of 'categories' has no 'name': {\"id\": 3}"),
+        (
+            lambda content: {**content, "annotations": [content["annotations"][0]] * 2},
+            "two entries of 'annotations' have the id 1",
+        ),
         (
             lambda content: {**content, "annotations": [{"id": 1, "image_id": 1}]},
             "of 'annotations' has no 'category_id'",

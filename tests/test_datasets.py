@@ -219,3 +219,16 @@ def test_worlds_put_in_place_of_miniscapes_are_left_alone(root: Path) -> None:
     cv2.imwrite(str(image), np.zeros((2, 3, 3), np.uint8))
     assert len(DatasetCatalog.get("miniscapes_cityscapes_unlabeled_train")) == 2
     assert read_image(image).shape == (2, 3, 3)
+
+
+def test_a_fifth_of_each_citys_training_images_is_held_out(root: Path) -> None:
+    for city, count in (("aachen", 5), ("ulm", 11)):
+        for number in range(count):
+            stem = f"{city}/{city}_{number:06d}"
+            touch(root / f"cityscapes/leftImg8bit/train/{stem}_leftImg8bit.png")
+            for kind in ("labelIds", "instanceIds"):
+                touch(root / f"cityscapes/gtFine/train/{stem}_gtFine_{kind}.png")
+    held_out = [e["image_id"] for e in DatasetCatalog.get("cityscapes_labeled_train_held_out")]
+    assert held_out == ["aachen_000004", "ulm_000009", "ulm_000010"]
+    rest = [e["image_id"] for e in DatasetCatalog.get("cityscapes_labeled_train_fit")]
+    assert sorted(rest + held_out) == [e["image_id"] for e in DatasetCatalog.get("cityscapes_labeled_train")]

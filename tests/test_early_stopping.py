@@ -77,6 +77,13 @@ def test_a_loss_that_is_no_number_is_not_lower() -> None:
     assert trainer.saved == {"model_final": 1.0, "iteration": 2}
 
 
+@pytest.mark.parametrize("num_steps", [2, 9])
+def test_no_finite_loss_at_all_is_an_error(num_steps: int) -> None:
+    """When the patience is at its end, or the training before it."""
+    with pytest.raises(FloatingPointError, match="iteration 1: no validation loss was a finite number.*loss_a nan"):
+        Counter([float("nan")] * 9, patience=2 if num_steps == 9 else 5).run(num_steps)
+
+
 def test_interrupted_training_leaves_no_final_weights() -> None:
     trainer = Counter([3.0, 2.0, 1.0, 0.5])
 
@@ -173,7 +180,7 @@ def test_labels_of_the_target_are_refused(world: Path, tmp_path: Path) -> None:
 
 def test_network_without_losses_is_refused(world: Path, tmp_path: Path) -> None:
     cfg = street_config(tmp_path, "MODEL.META_ARCHITECTURE", "EmbeddingUNet")
-    with pytest.raises(ValueError, match="EmbeddingUNet has no validation loss"):
+    with pytest.raises(ValueError, match="EmbeddingUNet of stage .* has no validation loss"):
         Trainer(cfg)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ptseg_d2.losses.centers import center_targets
 from ptseg_d2.modeling.einet import EINet
 from ptseg_d2.modeling.einet_decoders import EINetMaps
+from ptseg_d2.modeling.embedding_net import shrink_labels
 from ptseg_d2.modeling.semantic_teacher import SemanticMomentumTeacher
 
 import pytest
@@ -124,18 +125,43 @@ def test_output_is_detectron2s(size: tuple[int, int]) -> None:
     assert all(segment["area"] == int((ids == segment["id"]).sum()) for segment in segments)
 
 
+def perfect(model: EINet, request: dict[str, Any]) -> EINetMaps:
+    """What the head would say, at its stride of 4, were it never wrong; the request's sides are multiples of 4."""
+    sem_seg, ids = (request["sem_seg"] % 255)[None], request["instance_ids"][None]  # void becomes road
+    size = (sem_seg.shape[1] // 4, sem_seg.shape[2] // 4)
+    small_sem_seg, small_ids = shrink_labels(sem_seg, size), shrink_labels(ids, size)
+    targets = center_targets(small_sem_seg, small_ids, model.center_options.thing_ids, fixed_sigma=0.5, min_overlap=0.5)
+    logits = 20 * nn.functional.one_hot(small_sem_seg, 19).permute(0, 3, 1, 2).float()
+    return EINetMaps(logits, targets.heatmap, 4 * targets.offsets)
+
+
 def test_perfect_maps_give_the_instances_whatever_the_output_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps made of the labels, through the post-processing at twice the size: both cars, whole."""
     model, request = build().eval(), item()
     request["instance_ids"][20:24, 28:56] = 2
-    sem_seg, ids = (request["sem_seg"] % 255)[None], request["instance_ids"][None]  # void becomes road
-    targets = center_targets(sem_seg, ids, model.center_options.thing_ids, fixed_sigma=2.0, min_overlap=0.5)
-    logits = 20 * nn.functional.one_hot(sem_seg, 19).permute(0, 3, 1, 2).float()
-    monkeypatch.setattr(model, "predict_maps", lambda image: EINetMaps(logits, targets.heatmap, targets.offsets))
+    monkeypatch.setattr(model.head, "maps", lambda features: perfect(model, request))
     ids_found, segments = model.output_per_image([{**request, "height": 64, "width": 128}])[0]["panoptic_seg"]
     cars = [s for s in segments if s["category_id"] == CAR]
     assert [s["area"] for s in cars] == pytest.approx([4 * 16 * 24, 4 * 16 * 28], rel=0.03)
     assert len(ids_found[32, 8:56].unique()) == 1
+
+
+@pytest.mark.parametrize(("kernel", "num_centers"), [("3", 2), ("5", 1)])
+def test_padding_does_not_change_the_neighbourhood_of_a_centre(
+    monkeypatch: pytest.MonkeyPatch, kernel: str, num_centers: int
+) -> None:
+    """Two peaks two heatmap pixels apart: two centres for a kernel of 3, one for 5, wherever the image ends."""
+    model, request = build("MODEL.EINET.NMS_KERNEL", kernel).eval(), item()
+    maps = perfect(model, request)
+    car = model.center_options.thing_ids.index(CAR)
+    maps.heatmap[0].zero_()
+    maps.heatmap[0, car, 4, 5], maps.heatmap[0, car, 4, 7] = 1.0, 0.9
+    maps.offsets.zero_()
+    monkeypatch.setattr(model.head, "maps", lambda features: maps)
+    whole = model.output_per_image([request])[0]["panoptic_seg"][0]
+    assert len(whole[10:22, 8:52].unique()) == num_centers
+    cropped = {**request, "image": request["image"][:, :31, :62]}
+    assert torch.equal(model.output_per_image([cropped])[0]["panoptic_seg"][0], whole[:31, :62])
 
 
 @pytest.mark.parametrize("sem_value", [255, CAR, ROAD])
@@ -181,6 +207,7 @@ def test_it_can_be_a_student() -> None:
     [
         ("MODEL.EINET.CENTER_LOSS", "l1", "expected 'mse' or 'focal'"),
         ("MODEL.EINET.INSTANCE_SCORE", "both", "expected 'objectness' or 'semantic' or 'product'"),
+        ("MODEL.EINET.NMS_KERNEL", "4", "NMS_KERNEL = 4; expected an odd number"),
         ("MODEL.EINET.DECODER_CHANNELS", "[8]", r"MODEL.EINET: the low-level features \['res2', 'res3'\] need"),
         ("MODEL.EINET.IN_FEATURES", "['res3', 'res3', 'res5']", "begin at stride 8 but .* at stride 4"),
     ],
@@ -188,3 +215,8 @@ def test_it_can_be_a_student() -> None:
 def test_bad_options_name_their_key(key: str, value: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(key, value)
+
+
+def test_a_fixed_radius_needs_a_size() -> None:
+    with pytest.raises(ValueError, match="FIXED_SIGMA = 0.0; expected a number above 0"):
+        build("MODEL.EINET.ADAPTIVE_RADIUS", "False", "MODEL.EINET.FIXED_SIGMA", "0.0")

@@ -104,6 +104,10 @@ def test_an_unreadable_image_is_named_and_the_rest_evaluated(world: Path, coco: 
             ["--detector", "A", SMALL, "--cityscapes", "miniscapes_cityscapes_unlabeled_train"],
             "unlabeled_train has no labels",
         ),
+        (
+            ["--detector", "A", SMALL, "--coco", VAL],
+            f"--coco {VAL} has no annotations in COCO's format: make them with",
+        ),
         (["--detector", "A", SMALL, "--coco", "coco_2017_val"], "annotations of coco_2017_val are missing"),
     ],
 )
@@ -117,10 +121,26 @@ def test_another_detector_of_a_known_name_is_refused(world: Path, tmp_path: Path
     detectors = {"A": {"config": "other.yaml", "weights": "w.pth", "coco": {}}}
     (tmp_path / "transfer.json").write_text(json.dumps({"detectors": detectors}))
     with pytest.raises(
-        SystemExit, match=r"A: .*another detector of this name \(other.yaml, w.pth\); choose another name"
+        SystemExit, match=r"A: .*another detector of this name \(other.yaml w.pth\); choose another name"
     ):
         evaluate_transfer.run(["--output", str(tmp_path), "--cityscapes", VAL, "--detector", "A", SMALL, *QUICK])
     assert content(tmp_path)["detectors"] == detectors
+
+
+def test_other_settings_need_another_name(world: Path, tmp_path: Path) -> None:
+    arguments = ["--output", str(tmp_path), "--cityscapes", VAL, "--num-pictures", "0", "--detector", "A", SMALL]
+    evaluate_transfer.run([*arguments, *QUICK])
+    before = content(tmp_path)
+    evaluate_transfer.run([*arguments, *QUICK])  # the same again
+    with pytest.raises(SystemExit, match="A: .*another detector of this name .*SCORE_THRESH_TEST 0.0"):
+        evaluate_transfer.run([*arguments, *QUICK, "INPUT.MIN_SIZE_TEST", "64"])
+    assert set(content(tmp_path)["detectors"]["A"]) == set(before["detectors"]["A"])
+
+
+def test_a_network_that_is_no_detector(world: Path, tmp_path: Path) -> None:
+    arguments = ["--output", str(tmp_path), "--cityscapes", VAL, "--detector", "A", str(CONFIGS / "einet.yaml")]
+    with pytest.raises(SystemExit, match="A on .*EINet predicts sem_seg, panoptic_seg and no instances: it is no"):
+        evaluate_transfer.run([*arguments, "random"])
 
 
 def test_a_transfer_file_that_is_none(world: Path, tmp_path: Path) -> None:

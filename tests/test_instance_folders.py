@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 
+from ptseg_d2.data.categories import single_thing
 from ptseg_d2.data.datasets.instance_folders import (
     FOLDER_NAMES,
     SOURCE,
@@ -18,6 +19,7 @@ from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.targets import read_labels
 from ptseg_d2.engine.recipe import load_config, load_recipe
+from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 
 import cv2
 import numpy as np
@@ -186,3 +188,14 @@ def test_real_nuclei() -> None:
     world = FolderWorld(str(NUCLEI / "fluorescence"), str(NUCLEI / "histology"))
     assert [len(world.load(name)) for name in FOLDER_NAMES] == [110, 67, 67, 40]
     assert read_labels(world.load(TARGET_TEST)[-1]).instance_ids.max() > 1
+
+
+def test_more_objects_than_panoptic_ids_is_an_error_of_that_file(tmp_path: Path) -> None:
+    label = tmp_path / "label.png"
+    files = {"file_name": str(label), "label_file_name": str(label), "label_format": "instance_png"}
+    cache = GroundTruthCache(single_thing("cell"))
+    assert cv2.imwrite(str(label), np.arange(1000, dtype=np.uint16).reshape(40, 25))
+    assert len(cache.read(files).segments) == 1000  # 999 objects and the background
+    cv2.imwrite(str(label), np.arange(1001, dtype=np.uint16).reshape(77, 13))
+    with pytest.raises(DataError, match="label.png has 1000 objects; an image to test on may have 999"):
+        GroundTruthCache(single_thing("cell")).read(files)

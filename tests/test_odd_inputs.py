@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.image_files import DataError, read_image
+from ptseg_d2.data.image_files import DataError, image_size, read_image
 
 import cv2
 import numpy as np
@@ -82,6 +82,7 @@ def test_orientation_is_applied(tmp_path: Path, name: str, orientation: int, tur
         Image.fromarray(stored).save(path, exif=exif, quality=95)
     image = read_image(path)
     assert image.shape == upright.shape and np.abs(image.astype(int) - upright).mean() < 4
+    assert image_size(path) == (16, 32)
 
 
 def test_cmyk(tmp_path: Path) -> None:

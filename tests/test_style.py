@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
+from ptseg_d2.data.image_files import DataError
+from ptseg_d2.data.restyle import RandomStyle
 from ptseg_d2.data.style import amplitude_swap, match_colors, match_statistics
+from ptseg_d2.random_states import seeded
 
 import cv2
 import numpy as np
@@ -120,3 +126,20 @@ def test_colors_of_a_colourless_target_are_grey() -> None:
     target = np.repeat(np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8), 3, axis=2)
     colored = match_colors(stained(), target).astype(int)
     assert np.ptp(colored, axis=2).max() <= 1
+
+
+def test_a_target_image_that_cannot_be_read_is_named_once_and_another_drawn(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    assert cv2.imwrite(str(good), np.full((4, 4, 3), 200, np.uint8))
+    bad.write_bytes(b"no image")
+    restyle = RandomStyle("statistics", [str(bad), str(good)], probability=1.0, beta=0.01)
+    image = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    with caplog.at_level(logging.WARNING, logger="ptseg_d2"), seeded(0):
+        restyled = [restyle(image) for _ in range(20)]
+    expected = match_statistics(image, np.full((4, 4, 3), 200, np.uint8))
+    assert all((one == expected).all() for one in restyled)
+    assert len(caplog.records) == 1 and "bad.png" in caplog.records[0].getMessage()
+    with pytest.raises(DataError, match=r"20 target images in a row could not be read, the last one .*bad.png"):
+        RandomStyle("statistics", [str(bad)], probability=1.0, beta=0.01)(image)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ptseg_d2.engine.recipe import RecipeError
+
 import pytest
 import torch
 import train_net
@@ -39,3 +41,28 @@ def test_batches_that_do_not_divide_are_found_before_the_first_stage(
     with pytest.raises(ValueError, match=message):
         main(str(CONFIGS / "semantic_selftrain.yaml"), *overrides)
     assert not (tmp_path / "out").exists()
+
+
+def test_test_labels_that_are_missing_are_found_before_the_first_stage(world: Path, tmp_path: Path) -> None:
+    label = next((world / "cityscapes" / "gtFine" / "val").glob("*/*labelIds.png"))
+    label.unlink()
+    with pytest.raises(FileNotFoundError, match=label.name):
+        main(str(CONFIGS / "semantic_source.yaml"), *TINY, "OUTPUT_DIR", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_test_set_without_labels_is_refused(world: Path, tmp_path: Path) -> None:
+    overrides = [
+        *TINY,
+        "DATASETS.TEST",
+        "('miniscapes_cityscapes_unlabeled_train',)",
+        "OUTPUT_DIR",
+        str(tmp_path / "o"),
+    ]
+    with pytest.raises(ValueError, match="DATASETS.TEST = .*unlabeled_train.* has no labels to test on"):
+        main(str(CONFIGS / "semantic_source.yaml"), *overrides)
+
+
+def test_options_behind_the_overrides_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="--eval-only stands among the KEY VALUE pairs: put options before"):
+        main(str(CONFIGS / "semantic_source.yaml"), "SEED", "2", "--eval-only", "OUTPUT_DIR", str(tmp_path))

@@ -129,21 +129,20 @@ class Record:
         self.content["paper"] = {"coco": PAPER_COCO, "cityscapes": PAPER_CITYSCAPES}
         self.content.setdefault("detectors", {})
 
-    def check(self, spec: DetectorSpec, cfg: CfgNode) -> None:
+    def check(self, name: str, identity: dict[str, str]) -> None:
         """Raise a ValueError if there are scores of another detector of this name, which would be lost."""
-        entry = self.content["detectors"].get(spec.name, {})
-        known = {key: entry.get(key) for key in ("config", "weights")}
-        if entry and known != _identity(spec, cfg):
+        entry = self.content["detectors"].get(name, {})
+        known = {key: entry.get(key, "") for key in identity}
+        if entry and known != identity:
             raise ValueError(
-                f"{self.path} has scores of another detector of this name ({known['config']}, {known['weights']}); "
+                f"{self.path} has scores of another detector of this name ({' '.join(known.values()).rstrip()}); "
                 "choose another name or another --output"
             )
 
-    def add(self, spec: DetectorSpec, cfg: CfgNode, section: str, dataset: str, scores: dict[str, Any]) -> None:
-        """Keep the scores of one detector on one data set."""
-        entry = self.content["detectors"].setdefault(spec.name, _identity(spec, cfg))
-        facts = {"time": now(), "hardware": hardware(cfg), "code": code_version()}
-        entry.setdefault(section, {})[dataset] = {**scores, **facts}
+    def add(self, name: str, identity: dict[str, str], section: str, dataset: str, scores: dict[str, Any]) -> None:
+        """Keep the scores, and where they come from, of one detector on one data set."""
+        entry = self.content["detectors"].setdefault(name, dict(identity))
+        entry.setdefault(section, {})[dataset] = scores
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, json.dumps(self.content, indent=1))
 
@@ -164,8 +163,10 @@ class Record:
         return "\n\n".join(texts)
 
 
-def _identity(spec: DetectorSpec, cfg: CfgNode) -> dict[str, str]:
-    return {"config": spec.config, "weights": cfg.MODEL.WEIGHTS or f"{RANDOM}, seed {max(cfg.SEED, 0)}"}
+def identity_of(spec: DetectorSpec, cfg: CfgNode, opts: Sequence[str]) -> dict[str, str]:
+    """What decides the scores of a detector."""
+    weights = cfg.MODEL.WEIGHTS or f"{RANDOM}, seed {max(cfg.SEED, 0)}"
+    return {"config": spec.config, "weights": weights, "opts": " ".join(opts)}
 
 
 def evaluate(args: argparse.Namespace) -> list[str]:
@@ -177,7 +178,8 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     for spec in specs:
         try:
             cfg = detector_config(spec, args.opts)
-            record.check(spec, cfg)
+            identity = identity_of(spec, cfg, args.opts)
+            record.check(spec.name, identity)
             torch.manual_seed(max(cfg.SEED, 0))
             detector = build_detector(cfg)
         except USER_ERRORS as error:
@@ -190,7 +192,8 @@ def evaluate(args: argparse.Namespace) -> list[str]:
             except USER_ERRORS as error:
                 failures.append(f"{spec.name} on {dataset}: {error}")
                 continue
-            record.add(spec, cfg, section, dataset, scores)
+            facts = {"time": now(), "hardware": hardware(cfg), "code": code_version()}
+            record.add(spec.name, identity, section, dataset, {**scores, **facts})
             failures += [f"{dataset}: left out: {message}" for message in scores["unreadable"]]
     print(record.tables())
     return list(dict.fromkeys(failures))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A labelled data set with Cityscapes' classes as a COCO-format instance folder, for everything that reads COCO.
+"""A labelled data set as a COCO-format instance folder, for everything that reads COCO.
 
     python tools/export_coco_instances.py --dataset miniscapes_cityscapes_labeled_val --output miniscapes_coco
     python tools/evaluate_transfer.py --output output/transfer --coco-json miniscapes_coco/instances.json \
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptseg_d2.data.dataset_dicts import load_dataset
+from ptseg_d2.data.datasets import classes_of_dataset
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.engine.records import write_atomically
 from ptseg_d2.evaluation.coco_instances import coco_instances, common_folder
@@ -41,7 +42,7 @@ def export(dataset: str, folder: Path) -> list[str]:
     if "label_format" not in dicts[0]:
         raise ValueError(f"--dataset {dataset} has no labels; use its labelled twin")
     root = common_folder(item["file_name"] for item in dicts)
-    content, failures = coco_instances(dicts, root)
+    content, failures = coco_instances(dicts, root, classes_of_dataset(dataset))
     if not content["images"]:
         raise ValueError(f"none of the {len(dicts)} images of {dataset} can be read: {failures[0]}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="class masks of the target images, by one network or the mean of some")
     parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the network(s)")
     parser.add_argument("--weights", required=True, nargs="+", metavar="FILE", help="one or several checkpoints")
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="gets index.json and the masks")
+    parser.add_argument(
+        "--output", required=True, metavar="FOLDER", help="gets index.json and the masks; replaces older masks there"
+    )
     parser.add_argument("--quantile", type=float, help="share of each class's pixels that is given up (FDA: .66)")
     parser.add_argument("--cap", type=float, default=0.9, help="no confidence threshold is above this (FDA: .9)")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="overrides: KEY VALUE ...")

@@ -29,7 +29,7 @@ from functools import partial
 
 from ptseg_d2.data.datasets.instance_folders import add_folder_arguments, folder_overrides
 from ptseg_d2.data.image_files import DataError
-from ptseg_d2.engine.evaluation import evaluate_recipe
+from ptseg_d2.engine.evaluation import check_test_set, evaluate_recipe
 from ptseg_d2.engine.groups import Launcher, find_group, run_name
 from ptseg_d2.engine.launching import Processes
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
@@ -80,6 +80,8 @@ def main(args: argparse.Namespace) -> None:
     if not args.eval_only:
         check_stages(stages, comm.get_world_size())
     group = find_group(stages, args.group) if args.group else None
+    if group is None:
+        check_test_set(cfg)
     _set_up(group or cfg, args)
     if group is not None:
         run_group(group, args.resume)

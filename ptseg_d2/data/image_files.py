@@ -20,6 +20,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END_CHUNK = b"IEND"
 PNG_DEPTH_AT = 24  # byte of the header: bits per channel
 EXIF_ORIENTATION = 0x0112
+FIRST_TURNED = 5  # orientations from here to 8 exchange height and width
 
 
 class DataError(ValueError):
@@ -81,7 +82,7 @@ def read_rgb16(path: PathLike) -> NDArray[np.uint16]:
 
 
 def image_size(path: PathLike) -> tuple[int, int]:
-    """(height, width) from the header of an image file, without decoding it.
+    """(height, width) of `read_image` from the header of an image file, without decoding it.
 
     Raises:
         FileNotFoundError: no such file.
@@ -89,7 +90,10 @@ def image_size(path: PathLike) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as picture:
-            return picture.height, picture.width
+            # Pillow decodes a PNG to look for the EXIF data that its header does not announce.
+            has_exif = picture.format != "PNG" or "exif" in picture.info
+            is_turned = has_exif and picture.getexif().get(EXIF_ORIENTATION, 1) >= FIRST_TURNED
+            return (picture.width, picture.height) if is_turned else (picture.height, picture.width)
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, ValueError) as error:

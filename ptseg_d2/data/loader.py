@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
-from ptseg_d2.data.samplers import Draw, Drawn
+from ptseg_d2.data.samplers import MAX_BAD_DRAWS, Draw, Drawn
 from ptseg_d2.data.targets import DataError
 from ptseg_d2.random_states import seeded
 
@@ -21,9 +21,6 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 logger = logging.getLogger(__name__)
-
-MAX_BAD_DRAWS = 20
-"""Unusable images in a row after which a data set is given up."""
 
 
 class StreamDataset(Dataset):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
+from ptseg_d2.data.samplers import MAX_BAD_DRAWS
 from ptseg_d2.data.style import amplitude_swap, match_colors, match_statistics
-from ptseg_d2.data.targets import read_image
+from ptseg_d2.data.targets import DataError, read_image
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 Restyle = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
@@ -33,12 +37,13 @@ class RandomStyle:
         self.target_files = target_files
         self.probability = probability
         self.beta = beta
+        self._reported: set[str] = set()
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 -> same."""
         if np.random.random() >= self.probability:
             return image
-        target = read_image(self.target_files[np.random.randint(len(self.target_files))])
+        target = self._draw_target()
         if self.method == "statistics":
             return match_statistics(image, target)
         if self.method == "colors":
@@ -47,3 +52,19 @@ class RandomStyle:
         source, style = (torch.from_numpy(pixels).permute(2, 0, 1).float() for pixels in (image, target))
         restyled = amplitude_swap(source, style, self.beta)
         return restyled.round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+    def _draw_target(self) -> NDArray[np.uint8]:
+        """A target image; one that cannot be read is named once, and another drawn: the source image is not at fault.
+
+        Raises:
+            DataError: hardly any can be read.
+        """
+        for _ in range(MAX_BAD_DRAWS):
+            file = self.target_files[np.random.randint(len(self.target_files))]
+            try:
+                return read_image(file)
+            except (DataError, OSError) as error:
+                if file not in self._reported:
+                    self._reported.add(file)
+                    logger.warning("Skipping a target image whose look was asked for: %s", error)
+        raise DataError(f"{MAX_BAD_DRAWS} target images in a row could not be read, the last one {file}")

@@ -9,6 +9,9 @@ from ptseg_d2.data.targets import DataError
 
 import numpy as np
 
+MAX_BAD_DRAWS = 20
+"""Unusable images in a row after which a data set is given up."""
+
 
 class Drawn(NamedTuple):
     """What a `Draw` chose.

@@ -92,13 +92,19 @@ class Detector:
             image: (H, W, 3) RGB.
 
         Raises:
-            ValueError: the model predicts no masks.
+            ValueError: the model predicts no instances, or none with masks.
         """
         height, width = image.shape[:2]
         pixels = image[..., ::-1] if self._flip else image
         resized = self._resize.get_transform(pixels).apply_image(np.ascontiguousarray(pixels))
         tensor = torch.as_tensor(resized.astype(np.float32).transpose(2, 0, 1).copy())
-        instances = self.model([{"image": tensor, "height": height, "width": width}])[0]["instances"].to("cpu")
+        output = self.model([{"image": tensor, "height": height, "width": width}])[0]
+        if "instances" not in output:
+            raise ValueError(
+                f"{type(self.model).__name__} predicts {', '.join(output)} and no instances: it is no detector; set "
+                "MODEL.META_ARCHITECTURE GeneralizedRCNN or LabelledRCNN"
+            )
+        instances = output["instances"].to("cpu")
         if not instances.has("pred_masks"):
             raise ValueError("the detector predicts no masks: set MODEL.MASK_ON True, and weights with a mask head")
         return instances

@@ -14,6 +14,7 @@ from ptseg_d2.data.validation import validation_batches, validation_dicts
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
@@ -80,7 +81,11 @@ class EarlyStopping(HookBase):
             raise StopTraining
 
     def after_step(self) -> None:
-        """Look when the finished iteration is a multiple of the period, or the last one."""
+        """Look when the finished iteration is a multiple of the period, or the last one.
+
+        Raises:
+            FloatingPointError: training ends, and no loss was finite.
+        """
         finished = self.trainer.iter + 1
         if finished % self.period and finished != self.trainer.max_iter:
             return
@@ -94,6 +99,12 @@ class EarlyStopping(HookBase):
             self.best_weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
         else:  # also if it is not a number
             self.num_worse += 1
+        if not self.best_weights and (self.is_over or finished == self.trainer.max_iter):
+            found = ", ".join(f"{name} {value:g}" for name, value in terms.items())
+            raise FloatingPointError(
+                f"iteration {self.trainer.iter}: no validation loss was a finite number, the last one {found}; lower "
+                "SOLVER.BASE_LR, or look at the labels of DATASETS.VALIDATION"
+            )
 
     def after_train(self) -> None:
         """Put the best weights into the model and into model_final, unless training was interrupted."""
@@ -140,6 +151,16 @@ def mean_losses(model: nn.Module, batches: Iterable[list[dict[str, Any]]]) -> di
     return terms
 
 
+def require_validation_loss(cfg: CfgNode) -> None:
+    """Raise a ValueError when DATASETS.VALIDATION is to stop a network that has no `losses`."""
+    network = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    if cfg.DATASETS.VALIDATION and not hasattr(network, "losses"):
+        raise ValueError(
+            f"DATASETS.VALIDATION = {tuple(cfg.DATASETS.VALIDATION)}: {network.__name__} of stage {cfg.RECIPE.STAGE} "
+            "has no validation loss; use a network with `losses`, such as PanopticUNet, or leave it empty"
+        )
+
+
 def early_stopping_hooks(cfg: CfgNode, model: nn.Module, save: Callable[..., None]) -> list[HookBase]:
     """The hook that DATASETS.VALIDATION asks for, or none.
 
@@ -153,11 +174,7 @@ def early_stopping_hooks(cfg: CfgNode, model: nn.Module, save: Callable[..., Non
     """
     if not cfg.DATASETS.VALIDATION:
         return []
-    if not hasattr(model, "losses"):
-        raise ValueError(
-            f"DATASETS.VALIDATION = {tuple(cfg.DATASETS.VALIDATION)}: {type(model).__name__} has no validation loss; "
-            "use a network with `losses`, such as PanopticUNet, or leave it empty"
-        )
+    require_validation_loss(cfg)
     dicts = validation_dicts(cfg)
     num_images = sum(len(part) for _, part in source_dicts(cfg))
     epoch = math.ceil(num_images / cfg.SOLVER.SOURCE_PER_BATCH)

@@ -18,10 +18,22 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+INDEX = "index.json"
+"""What every such folder holds."""
+
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A new, empty folder that takes the place of `folder` at the end, and not at all after an error."""
+    """A new, empty folder that takes the place of `folder` at the end, and not at all after an error.
+
+    Raises:
+        ValueError: `folder` holds something, but not the index.json of an earlier time.
+    """
+    if folder.exists() and not (folder.is_dir() and ((folder / INDEX).exists() or not any(folder.iterdir()))):
+        raise ValueError(
+            f"{folder} exists and would be replaced, but it has no {INDEX}, so it is none of these folders: name a new "
+            "folder, or remove it yourself"
+        )
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -134,6 +134,9 @@ def _merge(files: Sequence[str | os.PathLike[str]], overrides: Sequence[str]) ->
             cfg.merge_from_file(str(file))
         except (KeyError, AssertionError, ValueError, yaml.YAMLError) as error:
             raise RecipeError(f"{file}: {error}") from error
+    misplaced = [word for word in overrides[::2] if word.startswith("--")]
+    if misplaced:
+        raise RecipeError(f"{misplaced[0]} stands among the KEY VALUE pairs: put options before the first of them")
     try:
         cfg.merge_from_list(list(overrides))
     except (KeyError, AssertionError, ValueError) as error:

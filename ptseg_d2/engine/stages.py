@@ -13,6 +13,7 @@ from typing import Any
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.streams import images_per_step, require_masks, target_stream
 from ptseg_d2.engine.detected import predict_detections
+from ptseg_d2.engine.early_stopping import require_validation_loss
 from ptseg_d2.engine.groups import Launcher, run_groups
 from ptseg_d2.engine.masks import predict_masks, predicted_share, with_masks
 from ptseg_d2.engine.mix import choose_networks, read_candidates
@@ -69,7 +70,8 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
         num_processes: over which every step's images are divided.
 
     Raises:
-        ValueError: images do not divide, or a stage trains on masks that no other makes.
+        ValueError: images do not divide, a stage trains on masks that no other makes, or its network has no loss to be
+            validated by.
         FileNotFoundError: weights of a detector are neither here nor to be downloaded.
         RecipeError: a mix chooses among runs that are not finished or do not fit.
     """
@@ -89,6 +91,7 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
                     f"{num_processes} processes (--num-gpus x --num-machines); choose a multiple of {num_processes}"
                 )
         require_masks(with_masks(cfg))
+        require_validation_loss(cfg)
 
 
 def check_classes(cfg: CfgNode) -> None:

@@ -25,6 +25,7 @@ from ptseg_d2.inference.detections import Detections
 
 import numpy as np
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -53,6 +54,11 @@ def evaluate_on_coco(detector: Detector, dataset_name: str) -> dict[str, Any]:
 
 
 def _load_coco(dataset_name: str) -> list[dict[str, Any]]:
+    if "json_file" not in MetadataCatalog.get(dataset_name).as_dict():
+        raise ValueError(
+            f"--coco {dataset_name} has no annotations in COCO's format: make them with tools/export_coco_instances.py "
+            "--dataset and give --coco-json and --coco-images"
+        )
     try:
         return load_dataset((dataset_name,), "--coco")
     except FileNotFoundError as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CITYSCAPES
+from ptseg_d2.data.categories import CITYSCAPES, ClassTable
 from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.targets import read_labels
 
@@ -29,17 +29,20 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 TASKS = ("bbox", "segm")
 
 
-def coco_instances(dataset_dicts: Sequence[Mapping[str, Any]], image_root: Path) -> tuple[dict[str, Any], list[str]]:
+def coco_instances(
+    dataset_dicts: Sequence[Mapping[str, Any]], image_root: Path, classes: ClassTable = CITYSCAPES
+) -> tuple[dict[str, Any], list[str]]:
     """Content of an instances.json: one annotation per object, a crowd for what nobody told apart.
 
     Args:
-        dataset_dicts: entries of a labelled data set with Cityscapes' classes.
+        dataset_dicts: entries of a labelled data set.
         image_root: file names are relative to this folder.
+        classes: of the data set.
 
     Returns:
-        the content, whose category ids are Cityscapes' label ids, and what is wrong with files that were left out.
+        the content, whose category ids are label ids, and what is wrong with files that were left out.
     """
-    things = [c for c in CITYSCAPES.categories if c.is_thing]
+    things = [c for c in classes.categories if c.is_thing]
     content: dict[str, Any] = {
         "info": {"description": "instances in COCO's format, made by tools/export_coco_instances.py"},
         "categories": [{"id": c.label_id, "name": c.name, "supercategory": "object"} for c in things],
@@ -121,6 +124,9 @@ def check_coco_json(path: Path) -> None:
             absent = [name for name in names if name not in entry]
             if absent:
                 raise ValueError(f"{path}: an entry of {key!r} has no {absent[0]!r}: {json.dumps(entry)[:200]}")
+        ids = [entry["id"] for entry in content[key]]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"{path}: two entries of {key!r} have the id {max(ids, key=ids.count)}")
     if not content["images"]:
         raise ValueError(f"{path} lists no image")
 

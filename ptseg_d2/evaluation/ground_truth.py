@@ -11,8 +11,9 @@ from typing import Any
 
 from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.categories import CITYSCAPES, ClassTable
+from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.targets import Labels, read_labels
-from ptseg_d2.panoptic_ids import encode
+from ptseg_d2.panoptic_ids import LABEL_DIVISOR, encode
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,10 +103,20 @@ class GroundTruthCache:
         self._cache: MemoryCache[GroundTruth] = MemoryCache(max_bytes, lambda entry: entry.num_bytes)
 
     def read(self, dataset_dict: Mapping[str, Any]) -> GroundTruth:
-        """Ground truth of one entry of a labelled data set; errors as from `read_labels`."""
+        """Ground truth of one entry of a labelled data set.
+
+        Raises:
+            FileNotFoundError, DataError: as from `read_labels`; also for more objects than panoptic ids have room for.
+        """
 
         def load() -> GroundTruth:
             labels = read_labels(dataset_dict)
+            num_objects = int(labels.instance_ids.max(initial=0))
+            if num_objects >= LABEL_DIVISOR:
+                raise DataError(
+                    f"{dataset_dict['label_file_name']} has {num_objects} objects; an image to test on may have "
+                    f"{LABEL_DIVISOR - 1} (a panoptic id is class x {LABEL_DIVISOR} + number): cut it into smaller ones"
+                )
             return GroundTruth(labels.sem_seg.astype(np.uint8), *ground_truth_panoptic(labels, self.classes))
 
         return self._cache.get((dataset_dict["label_file_name"], dataset_dict.get("instance_file_name")), load)

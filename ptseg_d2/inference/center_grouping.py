@@ -134,14 +134,15 @@ class CenterOptions:
 
 
 def panoptic_from_centers(
-    logits: Tensor, heatmap: Tensor, offsets: Tensor, options: CenterOptions
+    logits: Tensor, heatmap: Tensor, offsets: Tensor, stride_yx: Tensor, options: CenterOptions
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     """Detectron2's `panoptic_seg` of one image.
 
     Args:
         logits: (C, H, W) float.
-        heatmap: (T, h, w) float, any resolution.
-        offsets: (2, h, w) float, centre minus position in pixels of the H x W result.
+        heatmap: (T, h, w) float; its first pixel lies in the corner of the result.
+        offsets: (2, any, any) float, centre minus position in pixels of the H x W result, which it covers.
+        stride_yx: (2,) pixels of the result per pixel of the heatmap.
         options: thresholds.
 
     Returns:
@@ -150,8 +151,7 @@ def panoptic_from_centers(
     size = logits.shape[-2:]
     sem_seg = logits.argmax(0)
     centers = find_centers(heatmap, options.threshold, options.kernel, options.top_k)
-    ratio = torch.tensor([n / m for n, m in zip(size, heatmap.shape[-2:])], device=heatmap.device)
-    placed = centers._replace(positions_yx=(centers.positions_yx + 0.5) * ratio - 0.5)
+    placed = centers._replace(positions_yx=(centers.positions_yx + 0.5) * stride_yx - 0.5)
     instance_ids = group_pixels(sem_seg, resize(offsets[None], size)[0], placed, options.thing_ids)
     scores = instance_scores(options.score, instance_ids, sem_seg, logits.softmax(0), centers.scores)
     return merge_panoptic(

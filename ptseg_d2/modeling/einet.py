@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from ptseg_d2.data.categories import VOID
@@ -62,11 +63,13 @@ class EINet(SemanticNetwork):
             options: those of `SemanticNetwork`; the head is an `EINetHead`.
 
         Raises:
-            ValueError: an unknown loss or score.
+            ValueError: an unknown loss or score, or an even neighbourhood.
         """
         super().__init__(**options)
         check_choice("MODEL.EINET.CENTER_LOSS", center_loss.kind, ("mse", "focal"))
         check_choice("MODEL.EINET.INSTANCE_SCORE", center_options.score, SCORES)
+        if center_options.kernel % 2 == 0 or center_options.kernel < 1:
+            raise ValueError(f"MODEL.EINET.NMS_KERNEL = {center_options.kernel}; expected an odd number of pixels")
         self.center_loss = center_loss
         self.center_options = center_options
 
@@ -75,6 +78,8 @@ class EINet(SemanticNetwork):
         """Backbone from MODEL.BACKBONE, semantic branch from MODEL.SEM_SEG_HEAD, all else from MODEL.EINET."""
         options = network_options(cfg)
         einet = cfg.MODEL.EINET
+        if not einet.ADAPTIVE_RADIUS and einet.FIXED_SIGMA <= 0:
+            raise ValueError(f"MODEL.EINET.FIXED_SIGMA = {einet.FIXED_SIGMA}; expected a number above 0, in pixels")
         thing_ids = classes_of(cfg).thing_ids
         return {
             **options,
@@ -158,18 +163,22 @@ class EINet(SemanticNetwork):
 
     def output_per_image(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Detectron2's test-time protocol: each image on its own, at its `height` x `width`."""
-        outputs = []
-        for item in batched_inputs:
-            image = item["image"]
-            maps = self.predict_maps(image[None])
-            size = (item.get("height", image.shape[-2]), item.get("width", image.shape[-1]))
-            logits = resize(resize(maps.sem_seg, image.shape[-2:]), size)[0]
-            heatmap = maps.heatmap[0].sigmoid() if self.center_loss.kind == "focal" else maps.heatmap[0]
-            ratio = torch.tensor([size[0] / image.shape[-2], size[1] / image.shape[-1]], device=self.device)
-            offsets = maps.offsets[0] * ratio[:, None, None]
-            panoptic = panoptic_from_centers(logits, heatmap, offsets, self.center_options)
-            outputs.append({"sem_seg": logits, "panoptic_seg": panoptic})
-        return outputs
+        return [self._predict_one(item) for item in batched_inputs]
+
+    def _predict_one(self, item: dict[str, Any]) -> dict[str, Any]:
+        image: Tensor = item["image"]
+        shape = image.shape[-2:]
+        size = (item.get("height", shape[0]), item.get("width", shape[1]))
+        ratio = torch.tensor([n / m for n, m in zip(size, shape)], device=self.device)
+        maps = EINetMaps(*self._padded_maps(image[None], self.all_maps))
+        logits = resize(resize(self._without_padding(maps.sem_seg, shape), shape), size)[0]
+        offsets = self._without_padding(maps.offsets, shape)[0] * ratio[:, None, None]
+        # Centres are sought at the head's own stride, whatever the padding: the neighbourhood counts its pixels.
+        stride = self.head.stride
+        heatmap = maps.heatmap[0, :, : ceil(shape[0] / stride), : ceil(shape[1] / stride)]
+        heatmap = heatmap.sigmoid() if self.center_loss.kind == "focal" else heatmap
+        panoptic = panoptic_from_centers(logits, heatmap, offsets, stride * ratio, self.center_options)
+        return {"sem_seg": logits, "panoptic_seg": panoptic}
 
 
 def _build_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec], num_things: int) -> EINetHead:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -112,6 +112,10 @@ class DenseNetwork(nn.Module):
         Returns:
             each (N, channels, h, w) float32 with its own h x w, covering exactly H x W pixels.
         """
+        return [self._without_padding(output, images.shape[-2:]) for output in self._padded_maps(images, heads)]
+
+    def _padded_maps(self, images: Tensor, heads: Callable[[dict[str, Tensor]], list[Tensor]]) -> list[Tensor]:
+        """As `_dense_maps`, but at the heads' own strides, and with the padding below and on the right."""
         height, width = images.shape[-2:]
         x = images.to(self.device).float()
         x = self._normalized(x.flip(1) if self.flip_channels else x)
@@ -119,10 +123,13 @@ class DenseNetwork(nn.Module):
         x = F.pad(x, (0, pad_x, 0, pad_y)).contiguous(memory_format=torch.channels_last)
         with self._precision():
             outputs = heads(self.backbone(x))
-        outputs = [output.float() for output in outputs]
-        if pad_y or pad_x:
-            outputs = [resize(output, x.shape[-2:])[..., :height, :width] for output in outputs]
-        return outputs
+        return [output.float() for output in outputs]
+
+    def _without_padding(self, output: Tensor, size: Sequence[int]) -> Tensor:
+        """A map of `_padded_maps` of images of a size (H, W): as it is, or in pixels where there is padding."""
+        height, width = size
+        padded = (height + -height % self.size_divisibility, width + -width % self.size_divisibility)
+        return output if padded == (height, width) else resize(output, padded)[..., :height, :width]
 
     def _normalized(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) grey levels in the backbone's channel order -> what the backbone expects."""

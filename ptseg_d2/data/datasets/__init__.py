@@ -23,6 +23,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 EVALUATOR_TYPE = "ptseg_panoptic"
 MINISCAPES = "miniscapes"
 MINILEAVES = "minileaves"
+DATASET_KEYS = ("SOURCE", "VALIDATION", "TARGET", "TEST")
+"""Below DATASETS: what names registered data sets."""
 
 # name -> (folder below the root, function of (root, fix))
 LOADERS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]]]] = {
@@ -30,6 +32,8 @@ LOADERS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]]]] = {
     "gta5_labeled_train": ("gta5", gta5.load_labeled),
     "cityscapes_unlabeled_train": ("cityscapes", partial(cityscapes.load_unlabeled, split="train")),
     "cityscapes_labeled_train": ("cityscapes", partial(cityscapes.load_labeled, split="train")),
+    "cityscapes_labeled_train_fit": ("cityscapes", partial(cityscapes.load_train_part, held_out=False)),
+    "cityscapes_labeled_train_held_out": ("cityscapes", partial(cityscapes.load_train_part, held_out=True)),
     "cityscapes_labeled_val": ("cityscapes", partial(cityscapes.load_labeled, split="val")),
 }
 # name -> function of (root, fix)
@@ -158,7 +162,7 @@ def register_folders(cfg: CfgNode) -> None:
     world = FolderWorld.from_config(cfg)
     if not world.source and not world.target:
         return
-    named = {name for key in ("SOURCE", "TARGET", "TEST") for name in cfg.DATASETS[key]}
+    named = {name for key in DATASET_KEYS for name in cfg.DATASETS[key]}
     if named.isdisjoint(FOLDER_NAMES):
         raise ValueError(
             f"folders are given (WORLD.SOURCE = {world.source!r}, WORLD.TARGET = {world.target!r}), but DATASETS names "
@@ -173,7 +177,7 @@ def classes_of(cfg: CfgNode) -> ClassTable:
     Raises:
         ValueError: they have different ones.
     """
-    names = [name for key in ("SOURCE", "VALIDATION", "TARGET", "TEST") for name in cfg.DATASETS[key]]
+    names = [name for key in DATASET_KEYS for name in cfg.DATASETS[key]]
     tables = {name: classes_of_dataset(name) for name in names if name in DatasetCatalog}
     first, classes = next(iter(tables.items()), ("", CITYSCAPES))
     for name, table in tables.items():

@@ -12,6 +12,7 @@ from typing import Any
 from ptseg_d2.data.datasets.paths import list_images, require_labels
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
+HELD_OUT = 0.2  # share of the training images that paper 2 validates on
 
 
 def load_unlabeled(root: Path, fix: str, split: str) -> list[dict[str, Any]]:
@@ -28,6 +29,25 @@ def load_unlabeled(root: Path, fix: str, split: str) -> list[dict[str, Any]]:
     images = list_images(root / "cityscapes" / "leftImg8bit" / split, f"*/*{IMAGE_SUFFIX}", fix)
     return [
         {"file_name": str(image), "image_id": image.name[: -len(IMAGE_SUFFIX)], "domain": "target"} for image in images
+    ]
+
+
+def load_train_part(root: Path, fix: str, held_out: bool) -> list[dict[str, Any]]:
+    """The training images but for the last fifth of each city by name, or that fifth; as `load_labeled` otherwise.
+
+    Args:
+        root: folder that contains ``cityscapes``.
+        fix: what to do when something is missing.
+        held_out: whether the fifth is asked for.
+    """
+    cities: dict[Path, list[dict[str, Any]]] = {}
+    for entry in load_labeled(root, fix, "train"):
+        cities.setdefault(Path(entry["file_name"]).parent, []).append(entry)
+    first = {city: len(entries) - round(HELD_OUT * len(entries)) for city, entries in cities.items()}
+    return [
+        entry
+        for city, entries in cities.items()
+        for entry in (entries[first[city] :] if held_out else entries[: first[city]])
     ]
 
 
