@@ -132,11 +132,38 @@ def test_what_is_missing_is_said(tmp_path: Path, folders: tuple[Path, Path]) -> 
         FolderWorld(source=str(folders[0])).load(SOURCE)
 
 
-def test_a_split_without_an_image_is_an_error(tmp_path: Path) -> None:
+def test_a_split_without_an_image_to_adapt_to_is_an_error(tmp_path: Path) -> None:
     folder = make(tmp_path / "one", "a", "a")
     for share in (0.375, 0.0):
-        with pytest.raises(ValueError, match="1 images, of which 1 are the test set.*leaves 0 to adapt to"):
+        with pytest.raises(ValueError, match="1 images, of which 1 are the test set.*leaves none to adapt to"):
             FolderWorld(target=str(folder), test_share=share).load(TARGET_UNLABELED)
+
+
+def test_a_target_without_labels_has_no_test_set(tmp_path: Path) -> None:
+    folder = make(tmp_path / "target", "abc")
+    (folder / "labels").rmdir()
+    world = FolderWorld(target=str(folder), test_share=0.0)
+    assert stems(world, TARGET_UNLABELED) == "abc"
+    with pytest.raises(ValueError, match=r"nothing to test on; with DATASETS.TEST \(\) the run trains without a test"):
+        world.load(TARGET_TEST)
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".tif", ".TIFF"])
+def test_labels_may_be_tiff_and_upper_case(tmp_path: Path, suffix: str) -> None:
+    folder = make(tmp_path / "source", "a")
+    cv2.imwrite(str(folder / "labels" / f"a{suffix}"), LABEL)
+    (item,) = FolderWorld(source=str(folder)).load(SOURCE)
+    assert read_labels(item).instance_ids.max() == 3
+
+
+def test_other_names_than_the_labels_should_have_are_said(tmp_path: Path) -> None:
+    folder = make(tmp_path / "source", "a")
+    cv2.imwrite(str(folder / "labels" / "a_mask.png"), LABEL)
+    with pytest.raises(FileNotFoundError, match=r"labels/a\.png of a\.png not found .*labels holds a_mask\.png"):
+        FolderWorld(source=str(folder)).load(SOURCE)
+    (folder / "labels").rename(folder / "masks")
+    with pytest.raises(FileNotFoundError, match=r"source holds images, masks\. Expected a PNG or TIFF"):
+        FolderWorld(source=str(folder)).load(SOURCE)
 
 
 def keys(source: Path, target: Path) -> list[str]:

@@ -50,3 +50,15 @@ def test_the_whole_recipe_with_two_options(folders: list[str], tmp_path: Path) -
     assert predictor.cfg.WORLD.SOURCE == str(tmp_path / "A")
     assert predictor.metadata.thing_classes == ["background", "nucleus"]
     assert predictor.predict(np.full((50, 60, 3), 90, np.uint8)).panoptic.shape == (50, 60)
+
+
+def test_a_target_without_any_label(folders: list[str], tmp_path: Path) -> None:
+    """Nothing is evaluated, and the demo knows the run all the same."""
+    (tmp_path / "B" / "labels" / "2.png").unlink()
+    config, output = str(CONFIGS / "nuclei" / "selftrain.yaml"), tmp_path / "out"
+    no_test = ["WORLD.TEST_SHARE", "0.0", "DATASETS.TEST", "()", "OUTPUT_DIR", str(output)]
+    train_net.main(train_net.parse_arguments(["--config-file", config, *folders, *OVERRIDES, *no_test]))
+    assert "DATASETS.TEST is empty: nothing is evaluated" in (output / "log.txt").read_text()
+    assert json.loads((output / "results.json").read_text())["datasets"]["test"] == []
+    predictor = PanopticPredictor(output, device="cpu")
+    assert predictor.metadata.thing_classes == ["background", "nucleus"] and predictor.row == "selftrain"

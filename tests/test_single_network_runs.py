@@ -83,6 +83,7 @@ def test_the_true_leaves_of_a_picture_have_colours_of_their_own() -> None:
     ids, segments = ground_truth_panoptic(labels, metadata.class_table)
     numbers = np.unique(labels.instance_ids[labels.instance_ids > 0])
     assert [segment["id"] for segment in segments] == [1, *(2000 + numbers)]
-    drawn = draw_panoptic(np.zeros((64, 64, 3), np.uint8), torch.from_numpy(ids), segments, metadata, scale=1)
-    colors = [np.median(drawn[labels.instance_ids == number], axis=0) for number in numbers]
+    drawn = draw_panoptic(np.zeros((64, 64, 3), np.uint8), torch.from_numpy(ids), segments, metadata, scale=8)
+    large = labels.instance_ids.repeat(8, axis=0).repeat(8, axis=1)
+    colors = [np.median(drawn[large == number], axis=0) for number in numbers]
     assert len({tuple(color.tolist()) for color in colors}) == len(numbers) > 1

@@ -66,3 +66,14 @@ def test_a_test_set_without_labels_is_refused(world: Path, tmp_path: Path) -> No
 def test_options_behind_the_overrides_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--eval-only stands among the KEY VALUE pairs: put options before"):
         main(str(CONFIGS / "semantic_source.yaml"), "SEED", "2", "--eval-only", "OUTPUT_DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize("flags", [[], ["--eval-only"]])
+def test_a_refused_command_leaves_a_finished_run_as_it_is(world: Path, tmp_path: Path, flags: list[str]) -> None:
+    """Else tools/demo.py would take the refused settings for those of the run."""
+    command = [str(CONFIGS / "semantic_source.yaml"), *flags, *TINY, "OUTPUT_DIR", str(tmp_path / "out")]
+    main(*[word for word in command if word not in flags])
+    before = (tmp_path / "out" / "config.yaml").read_text()
+    with pytest.raises(RecipeError, match="was made with other settings .*CONVS_DIM was"):
+        main(*command, "MODEL.SEM_SEG_HEAD.CONVS_DIM", "48")
+    assert (tmp_path / "out" / "config.yaml").read_text() == before

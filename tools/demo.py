@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Panoptic results of a finished run, drawn over pictures or a video.
+r"""Panoptic results of a finished run, drawn over pictures or a video.
 
     python tools/demo.py --run-folder output/miniscapes --input images/ 'more/*.png' --output overlays
     python tools/demo.py --config-file configs/selftrain_icm.yaml --video-input drive.mp4 --output drive_drawn.mp4 \

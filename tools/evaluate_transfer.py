@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How well detectors trained on COCO see street scenes: tables III, IV and figure 3 of the COCO -> Cityscapes report.
+r"""How well detectors trained on COCO see street scenes: tables III, IV and figure 3 of the COCO -> Cityscapes report.
 
     python tools/evaluate_transfer.py --output output/transfer
     python tools/evaluate_transfer.py --output output/transfer --riders --cityscapes miniscapes_cityscapes_labeled_val \

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A labelled data set as a COCO-format instance folder, for everything that reads COCO.
+r"""A labelled data set as a COCO-format instance folder, for everything that reads COCO.
 
     python tools/export_coco_instances.py --dataset miniscapes_cityscapes_labeled_val --output miniscapes_coco
     python tools/evaluate_transfer.py --output output/transfer --coco-json miniscapes_coco/instances.json \

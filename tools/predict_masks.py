@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Predict class masks of the unlabelled target images: importance weights and fixed pseudo labels for later runs.
+r"""Predict class masks of the unlabelled target images: importance weights and fixed pseudo labels for later runs.
 
     python tools/predict_masks.py --config-file configs/semantic_source.yaml \
         --weights output/miniscapes/semantic_source/model_final.pth --output masks

@@ -49,8 +49,10 @@ def check_test_set(cfg: CfgNode) -> None:
 
     Raises:
         FileNotFoundError: images or labels of DATASETS.TEST are missing.
-        ValueError: it is empty, unknown, or has no labels.
+        ValueError: it is unknown, or has no labels.
     """
+    if not cfg.DATASETS.TEST:
+        return
     dicts = load_dataset(cfg.DATASETS.TEST, "DATASETS.TEST")
     if any("label_format" not in item for item in dicts):
         raise ValueError(f"DATASETS.TEST = {tuple(cfg.DATASETS.TEST)} has no labels to test on; name its labelled twin")
@@ -58,6 +60,8 @@ def check_test_set(cfg: CfgNode) -> None:
 
 def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> dict[str, Any]:
     """Fill OUTPUT_DIR/results.json row by row, export the last panoptic row, draw pictures.
+
+    Without DATASETS.TEST it only says what was trained, which is what tools/demo.py needs.
 
     Args:
         cfg: the config the user asked for.
@@ -81,6 +85,11 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         set_aside_other_results(Path(path), header)
         forget_rounds(Path(path))
         results = update_results(path, header)
+    if not cfg.DATASETS.TEST:
+        logger.info(
+            "DATASETS.TEST is empty: nothing is evaluated. See what was learned with tools/demo.py --run-folder"
+        )
+        return results
     ground_truth = GroundTruthCache(classes_of(cfg))
     exported = [Scored("panoptic_seg", "panoptic", row) for row in rows.panoptic_rows()[-1:]]
     for model, scored in passes(rows):
@@ -214,6 +223,7 @@ def draw_pictures(rows: Rows, cfg: CfgNode) -> None:
     if not models or count == 0:
         return
     folder = Path(cfg.OUTPUT_DIR) / "pictures"
+    logger.info("Drawing %d test images, see %s", count, folder)
     folder.mkdir(exist_ok=True)
     for index in np.linspace(0, len(dicts) - 1, count).round().astype(int):
         item = TestMapper()(dicts[index])

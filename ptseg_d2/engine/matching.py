@@ -73,10 +73,11 @@ def check_weights(
         _listed("weights of it are left over", left_over),
         _listed("have another shape", [f"{name}: {shape}" for name, shape in shapes.items()]),
     ]
+    backbone_fits = not any("backbone." in name for name in (*missing, *left_over, *shapes))
     raise ValueError(
         f"{file_name} is of another architecture than the model: {'; '.join(text for text in findings if text)}. "
-        "Choose the config that it was trained with, or other MODEL.WEIGHTS; RECIPE.INIT_BACKBONE_ONLY takes the "
-        "backbone alone"
+        "Choose the config that it was trained with, or other MODEL.WEIGHTS"
+        + ("; RECIPE.INIT_BACKBONE_ONLY True takes the backbone alone, which fits" if backbone_fits else "")
     )
 
 

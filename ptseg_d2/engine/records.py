@@ -63,7 +63,7 @@ def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> 
         with only_here(cfg.OUTPUT_DIR) if comm.is_main_process() else nullcontext():
             comm.synchronize()
             if not is_finished(cfg):  # another command may have finished it a moment ago
-                logger.info("Stage %s begins, in %s", name, cfg.OUTPUT_DIR)
+                logger.info("Stage %s begins, in %s", cfg.RECIPE.STAGE, cfg.OUTPUT_DIR)
                 _run(cfg, work)
                 return
     logger.info("%s is finished, see %s", name, cfg.OUTPUT_DIR)

@@ -88,7 +88,7 @@ def what_ran(cfg: CfgNode, results: Results) -> list[Block]:
     facts = {
         "config": results.get("config", "unknown"),
         "seed": results.get("seed", cfg.SEED),
-        **{f"{role} data": ", ".join(names) for role, names in results.get("datasets", {}).items()},
+        **{f"{role} data": ", ".join(names) for role, names in results.get("datasets", {}).items() if names},
         "code": code_version(),
         "libraries": library_versions(),
         "hardware": hardware(cfg),

@@ -14,13 +14,21 @@ from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.streams import images_per_step, require_masks, target_stream
 from ptseg_d2.engine.detected import predict_detections
 from ptseg_d2.engine.early_stopping import require_validation_loss
-from ptseg_d2.engine.groups import Launcher, run_groups
+from ptseg_d2.engine.groups import Launcher, run_configs, run_groups
 from ptseg_d2.engine.masks import predict_masks, predicted_share, with_masks
 from ptseg_d2.engine.mix import choose_networks, read_candidates
 from ptseg_d2.engine.recipe import trains_groups
-from ptseg_d2.engine.records import built_on, check_record, run_once, settings, write_atomically
+from ptseg_d2.engine.records import (
+    built_on,
+    check_record,
+    check_same_settings,
+    is_finished,
+    run_once,
+    settings,
+    write_atomically,
+)
 from ptseg_d2.engine.trainer import Trainer
-from ptseg_d2.engine.weights import load_network, local_weights
+from ptseg_d2.engine.weights import ARCHITECTURE, load_network, local_weights
 from ptseg_d2.modeling.network import DenseNetwork
 
 import torch
@@ -92,6 +100,25 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
                 )
         require_masks(with_masks(cfg))
         require_validation_loss(cfg)
+
+
+def check_finished(stages: Sequence[CfgNode], eval_only: bool) -> None:
+    """Refuse what `run_stage` would refuse, before anything is written to the folder of a finished run.
+
+    Args:
+        stages: configs of the recipe.
+        eval_only: only what the networks look like must be as it was.
+
+    Raises:
+        RecipeError: a stage is finished with other settings, or on stages that were made again since.
+    """
+    for stage in stages:
+        for cfg in run_configs(with_masks(stage)):
+            done = Path(cfg.OUTPUT_DIR) / "done.json"
+            if eval_only and done.exists():
+                check_same_settings(cfg, done, ARCHITECTURE)
+            elif not eval_only:
+                is_finished(cfg)
 
 
 def check_classes(cfg: CfgNode) -> None:

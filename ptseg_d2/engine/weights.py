@@ -102,8 +102,8 @@ def local_weights(path: str) -> str:
         address = _web_address(path)
         raise FileNotFoundError(
             f"weights {path} cannot be downloaded ({error}). Download {address} where there is a network and put it "
-            f"here as {_cached_file(address)}, where it is found from then on; or put it anywhere and set "
-            "MODEL.WEIGHTS to that file"
+            f"here as {_cached_file(address)}, where it is found from then on; or put it anywhere and name "
+            "that file (MODEL.WEIGHTS; tools/evaluate_transfer.py: --detector NAME CONFIG FILE)"
         ) from error
 
 

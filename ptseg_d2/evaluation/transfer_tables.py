@@ -64,7 +64,7 @@ def coco_table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         for task in TASKS
     ]
     for name, of_task in PAPER_COCO.items():
-        rows += [[PAPER + name, task, *map(_number, of_task[task])] for task in TASKS]
+        rows += [[f"{PAPER}{name}, on COCO", task, *map(_number, of_task[task])] for task in TASKS]
     return tabulate(rows, ["detector", "task", *METRICS], tablefmt="github", disable_numparse=True)
 
 
@@ -81,7 +81,7 @@ def cityscapes_table(scores: Mapping[str, Mapping[str, Any]]) -> str:
         rows.append(
             [name, *cells, *(f"{ap:.1f} / {ap50:.1f}" for ap, ap50 in (t[name] for t in PAPER_CITYSCAPES.values()))]
         )
-    headers = ["AP / AP50", *scores, *(PAPER + name for name in PAPER_CITYSCAPES)]
+    headers = ["AP / AP50", *scores, *(f"{PAPER}{name}, on Cityscapes" for name in PAPER_CITYSCAPES)]
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 

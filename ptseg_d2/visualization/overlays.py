@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.visualization.single_class import draw_single_class
+
 import cv2
 import numpy as np
 from detectron2.data import Metadata
@@ -35,7 +37,7 @@ def draw_panoptic(
     metadata: Metadata,
     scale: int | None = None,
 ) -> Picture:
-    """Lay a panoptic result over its image with Detectron2's Visualizer.
+    """Lay a panoptic result over its image with Detectron2's Visualizer; of one class of things, see `single_class`.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -51,6 +53,9 @@ def draw_panoptic(
     if image.shape != (height, width, 3):
         raise ValueError(f"expected an image of shape {(height, width, 3)}, got {image.shape}")
     scale = scale or max(1, -(-READABLE_WIDTH // width))
+    classes = metadata.get("class_table", None)
+    if classes is not None and len(classes.thing_ids) == 1:
+        return draw_single_class(image, panoptic_seg.cpu().numpy(), segments_info, scale)
     size = (width * scale, height * scale)
     large_image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     large_ids = panoptic_seg.cpu().repeat_interleave(scale, dim=0).repeat_interleave(scale, dim=1)

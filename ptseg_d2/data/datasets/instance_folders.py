@@ -1,7 +1,7 @@
 """Folders that a user brings, registered without code: images, and a PNG of instance numbers beside each labelled one.
 
     <folder>/images/<stem>.<png, tif, jpg, ...>   8 or 16 bits, grey or colour, any sizes
-    <folder>/labels/<stem>.png                    8 or 16 bits, one channel: 0 = background, 1..65535 = objects
+    <folder>/labels/<stem>.<png, tif>             8 or 16 bits, one channel: 0 = background, 1..65535 = objects
 
 One folder is the labelled source (WORLD.SOURCE), another one the target (WORLD.TARGET), of which a part is the test
 set. There is one thing class, WORLD.THING, and the background. The names are filled whenever a config is loaded, so
@@ -26,6 +26,8 @@ TARGET_UNLABELED = f"{PREFIX}target_unlabeled_train"
 TARGET_LABELED = f"{PREFIX}target_labeled_train"
 TARGET_TEST = f"{PREFIX}target_labeled_test"
 FIX = 'See "Your own images" in datasets/README.md'
+
+LABEL_SUFFIXES = (".png", ".tif", ".tiff")
 
 Entries = list[dict[str, Any]]
 
@@ -74,6 +76,11 @@ class FolderWorld:
             return _with_labels(folder, list_images(folder), "source")
         folder = _require_folder(self.target, "WORLD.TARGET", "--target-folder")
         unlabeled, test = split_target(folder, list_images(folder), self.test_share)
+        if name == TARGET_TEST and not test:
+            raise ValueError(
+                f"no image of {folder / 'images'} has a file in labels/, so there is nothing to test on; with "
+                "DATASETS.TEST () the run trains without a test"
+            )
         if name == TARGET_UNLABELED:
             return [_entry(image, "target") for image in unlabeled]
         return _with_labels(folder, test if name == TARGET_TEST else unlabeled, "target")
@@ -126,30 +133,34 @@ def split_target(folder: Path, images: list[Path], test_share: float) -> tuple[l
     Args:
         folder: of the target.
         images: all of its images in their order.
-        test_share: share of them, the last ones, for the test; 0 = those with a label file (no file is opened).
+        test_share: share of them, the last ones, for the test, at least one; 0 = those with a label file (no file is
+            opened), which may be none.
 
     Raises:
-        ValueError: one of the two parts is empty.
+        ValueError: no image is left to adapt to.
     """
     if test_share > 0:
         num_unlabeled = len(images) - max(1, round(test_share * len(images)))
         unlabeled, test = images[:num_unlabeled], images[num_unlabeled:]
         what = f"the last {test_share:g} of them by name (WORLD.TEST_SHARE)"
     else:
-        test = [image for image in images if label_file(folder, image).is_file()]
-        unlabeled = [image for image in images if image not in set(test)]
+        labels = label_files(folder)
+        unlabeled = [image for image in images if image.stem not in labels]
+        test = [image for image in images if image.stem in labels]
         what = "those with a file in labels/ (WORLD.TEST_SHARE is 0)"
-    if not unlabeled or not test:
+    if not unlabeled:
         raise ValueError(
             f"{folder / 'images'}: {len(images)} images, of which {len(test)} are the test set, {what}: this leaves "
-            f"{len(unlabeled)} to adapt to; both parts need at least one image"
+            "none to adapt to"
         )
     return unlabeled, test
 
 
-def label_file(folder: Path, image: Path) -> Path:
-    """Where the label of an image is."""
-    return folder / "labels" / f"{image.stem}.png"
+def label_files(folder: Path) -> dict[str, Path]:
+    """Label files of a folder's labels/, which may be absent, by the stem of their image."""
+    labels = folder / "labels"
+    files = sorted(labels.iterdir()) if labels.is_dir() else []
+    return {file.stem: file for file in files if file.suffix.lower() in LABEL_SUFFIXES and file.name[0] != "."}
 
 
 def _require_folder(folder: str, key: str, flag: str) -> Path:
@@ -165,17 +176,22 @@ def _entry(image: Path, domain: str) -> dict[str, Any]:
 
 
 def _with_labels(folder: Path, images: list[Path], domain: str) -> Entries:
-    absent = [image for image in images if not label_file(folder, image).is_file()]
+    labels = label_files(folder)
+    absent = [image for image in images if image.stem not in labels]
     if absent:
+        place = folder / "labels"
+        seen = place if place.is_dir() else folder
+        found = ", ".join(sorted(path.name for path in seen.iterdir())[:5]) or "nothing"
         raise FileNotFoundError(
-            f"label file {label_file(folder, absent[0])} of {absent[0].name} not found ({len(absent)} of "
-            f"{len(images)} are missing); expected a PNG of one channel, 0 = background, 1..65535 = objects. {FIX}."
+            f"label file {place / absent[0].stem}.png of {absent[0].name} not found ({len(absent)} of {len(images)} "
+            f"are missing); {seen} holds {found}. Expected a PNG or TIFF of one channel, 0 = background, 1..65535 = "
+            f"objects. {FIX}."
         )
     return [
         {
             **_entry(image, domain),
             "label_format": "instance_png",
-            "label_file_name": str(label_file(folder, image)),
+            "label_file_name": str(labels[image.stem]),
         }
         for image in images
     ]
