@@ -27,7 +27,7 @@ from ptseg_d2.engine.records import (
     settings,
     write_atomically,
 )
-from ptseg_d2.engine.trainer import Trainer
+from ptseg_d2.engine.trainer import Trainer, check_schedule
 from ptseg_d2.engine.weights import ARCHITECTURE, load_network, local_weights
 from ptseg_d2.modeling.network import DenseNetwork
 
@@ -78,8 +78,8 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
         num_processes: over which every step's images are divided.
 
     Raises:
-        ValueError: images do not divide, a stage trains on masks that no other makes, or its network has no loss to be
-            validated by.
+        ValueError: images do not divide, a warm-up is too long, a stage trains on masks that no other makes, or its
+            network has no loss to be validated by.
         FileNotFoundError: weights of a detector are neither here nor to be downloaded.
         RecipeError: a mix chooses among runs that are not finished or do not fit.
     """
@@ -98,6 +98,7 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
                     f"stage {cfg.RECIPE.STAGE}: SOLVER.{key} = {size} images per step do not divide over "
                     f"{num_processes} processes (--num-gpus x --num-machines); choose a multiple of {num_processes}"
                 )
+        check_schedule(cfg)
         require_masks(with_masks(cfg))
         require_validation_loss(cfg)
 

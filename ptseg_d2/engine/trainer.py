@@ -39,6 +39,15 @@ from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 
 
+def check_schedule(cfg: CfgNode) -> None:
+    """Raise a ValueError when the warm-up is as long as the training."""
+    if cfg.SOLVER.WARMUP_ITERS >= cfg.SOLVER.MAX_ITER:
+        raise ValueError(
+            f"stage {cfg.RECIPE.STAGE}: SOLVER.WARMUP_ITERS = {cfg.SOLVER.WARMUP_ITERS} must be below SOLVER.MAX_ITER "
+            f"= {cfg.SOLVER.MAX_ITER}: the learning rate would never leave its warm-up"
+        )
+
+
 class Trainer(DefaultTrainer):
     """Trains any of ptseg_d2's meta-architectures; needs MODEL.META_ARCHITECTURE, DATASETS.SOURCE/TARGET."""
 
@@ -50,11 +59,7 @@ class Trainer(DefaultTrainer):
         Raises:
             ValueError: the warm-up is as long as the training.
         """
-        if cfg.SOLVER.WARMUP_ITERS >= cfg.SOLVER.MAX_ITER:
-            raise ValueError(
-                f"SOLVER.WARMUP_ITERS = {cfg.SOLVER.WARMUP_ITERS} must be below SOLVER.MAX_ITER = "
-                f"{cfg.SOLVER.MAX_ITER}: the learning rate would never leave its warm-up"
-            )
+        check_schedule(cfg)
         super().__init__(_with_total_batch(cfg))
         self.model.register_forward_hook(FiniteLosses(cfg.OUTPUT_DIR))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from detectron2.modeling import build_model
 from detectron2.utils.file_io import Detectron2Handler, PathManager
 from iopath.common.file_io import get_cache_dir
 from torch import nn
+
+logger = logging.getLogger(__name__)
 
 ARCHITECTURE = tuple(
     f"MODEL.{name}"
@@ -128,6 +131,12 @@ class _Checkpointer(DetectionCheckpointer):
     def _load_file(self, filename: str) -> dict[str, Any]:
         self.file_name = filename
         return super()._load_file(filename)
+
+    def _log_incompatible_keys(self, incompatible: Any) -> None:
+        """What `check_weights` has let pass is as planned: a line, not Detectron2's list of warnings."""
+        missing = incompatible.missing_keys
+        if missing:
+            logger.info("%d weights and buffers are not in %s and stay as they are", len(missing), self.file_name)
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         foreign = bool(checkpoint.get("matching_heuristics", False))
