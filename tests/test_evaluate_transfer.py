@@ -121,7 +121,8 @@ def test_another_detector_of_a_known_name_is_refused(world: Path, tmp_path: Path
     detectors = {"A": {"config": "other.yaml", "weights": "w.pth", "coco": {}}}
     (tmp_path / "transfer.json").write_text(json.dumps({"detectors": detectors}))
     with pytest.raises(
-        SystemExit, match=r"A: .*another detector of this name \(other.yaml w.pth\); choose another name"
+        SystemExit,
+        match=r"A: .*another detector of this name, other.yaml \(w.pth\), and this one is .*; choose another",
     ):
         evaluate_transfer.run(["--output", str(tmp_path), "--cityscapes", VAL, "--detector", "A", SMALL, *QUICK])
     assert content(tmp_path)["detectors"] == detectors
@@ -131,8 +132,8 @@ def test_other_settings_need_another_name(world: Path, tmp_path: Path) -> None:
     arguments = ["--output", str(tmp_path), "--cityscapes", VAL, "--num-pictures", "0", "--detector", "A", SMALL]
     evaluate_transfer.run([*arguments, *QUICK])
     before = content(tmp_path)
-    evaluate_transfer.run([*arguments, *QUICK])  # the same again
-    with pytest.raises(SystemExit, match="A: .*another detector of this name .*SCORE_THRESH_TEST 0.0"):
+    evaluate_transfer.run([*arguments, *QUICK, "MODEL.DEVICE", "cpu"])  # the same again
+    with pytest.raises(SystemExit, match="A: .*another detector of this name, .* and this one is .*MIN_SIZE_TEST 64"):
         evaluate_transfer.run([*arguments, *QUICK, "INPUT.MIN_SIZE_TEST", "64"])
     assert set(content(tmp_path)["detectors"]["A"]) == set(before["detectors"]["A"])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ptseg_d2.data.folder_check import check_folders
 from ptseg_d2.data.image_files import DataError
+from ptseg_d2.engine.folder_check import check_folders
 from ptseg_d2.engine.recipe import load_config
 
 import cv2
@@ -38,7 +38,7 @@ def check(tmp_path: Path, source: list[np.ndarray], test: list[np.ndarray]) -> N
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "ptseg_d2.data.folder_check"]
+    return [r.getMessage() for r in caplog.records if r.name == "ptseg_d2.engine.folder_check"]
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +72,10 @@ def test_one_bad_label_of_the_source_is_said_and_one_of_the_test_refused(
 ) -> None:
     colored = np.stack([BINARY] * 3, axis=-1)
     check(tmp_path / "source", [TWO_OBJECTS, colored], [TWO_OBJECTS])
-    assert any("1 labels cannot be used. The first: " in text and "1.png" in text for text in messages(caplog))
-    with pytest.raises(DataError, match="labeled_test: 1 of 2 labels cannot be used.*4.png: expected one"):
+    assert any("1 images cannot be used. The first: " in text and "1.png" in text for text in messages(caplog))
+    with pytest.raises(DataError, match="labeled_test: 1 of 2 images cannot be used.*4.png: expected one"):
         check(tmp_path / "test", [TWO_OBJECTS], [TWO_OBJECTS, colored])
-    with pytest.raises(DataError, match="labeled_train: 2 of 2 labels cannot be used.*expected one channel"):
+    with pytest.raises(DataError, match="labeled_train: 2 of 2 images cannot be used.*expected one channel"):
         check(tmp_path / "all", [colored, colored], [TWO_OBJECTS])
 
 
@@ -90,3 +90,34 @@ def test_stacks_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     )
     (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert "1 TIFF files have several pages, such as" in warning and "0.tif with 3; only the first" in warning
+
+
+def test_what_would_end_the_evaluation_is_found(tmp_path: Path) -> None:
+    """More objects than panoptic ids, and a test image that cannot be decoded."""
+    many = np.arange(1001, dtype=np.uint16).reshape(77, 13)
+    folders = make(tmp_path / "a", [TWO_OBJECTS], 1), make(tmp_path / "b", [many], 2)
+    keys = ["WORLD.SOURCE", str(folders[0]), "WORLD.TARGET", str(folders[1]), "WORLD.TEST_SHARE", "0.0"]
+    cfg = load_config(CONFIGS / "nuclei" / "selftrain.yaml", keys)
+    image = folders[1] / "images" / "1.png"
+    cv2.imwrite(str(image), np.random.default_rng(0).integers(0, 256, (77, 13), np.uint8))
+    with pytest.raises(DataError, match="1.png has 1000 objects; an image to test on may have 999"):
+        check_folders(cfg)
+    cv2.imwrite(str(folders[1] / "labels" / "1.png"), many.clip(max=5))
+    check_folders(cfg)
+    image.write_bytes(image.read_bytes()[:-40])
+    with pytest.raises(DataError, match="labeled_test: 1 of 1 images cannot be used.*1.png: truncated"):
+        check_folders(cfg)
+
+
+def test_a_damaged_stack_is_left_to_training(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c", [TWO_OBJECTS] * 2, 2)
+    (folder / "images" / "0.png").unlink()
+    stack = folder / "images" / "0.tif"
+    page = Image.fromarray(np.zeros((3, 4), np.uint8))
+    page.save(stack, save_all=True, append_images=[page])
+    content = stack.read_bytes()
+    target = make(tmp_path / "d", [TWO_OBJECTS], 3)
+    keys = ["WORLD.SOURCE", str(folder), "WORLD.TARGET", str(target)]
+    for length in range(4, len(content), 8):
+        stack.write_bytes(content[:length])
+        check_folders(load_config(CONFIGS / "nuclei" / "selftrain.yaml", keys))

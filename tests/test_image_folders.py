@@ -43,3 +43,12 @@ def test_what_is_no_such_folder_stays(tmp_path: Path, is_file: bool) -> None:
     with pytest.raises(ValueError, match=r"run exists and would be replaced, but it has no index.json.*name a new"):
         fill(tmp_path / "run", "new")
     assert precious.exists()
+
+
+def test_a_kill_between_the_two_folders_is_made_good(tmp_path: Path) -> None:
+    for state in ("partial", "old"):
+        (tmp_path / f"masks.{state}").mkdir()
+        (tmp_path / f"masks.{state}" / "0.png").touch()
+    fill(tmp_path / "masks", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["masks"]
+    assert [path.name for path in (tmp_path / "masks").iterdir()] == ["index.json"]

@@ -156,6 +156,13 @@ def test_labels_may_be_tiff_and_upper_case(tmp_path: Path, suffix: str) -> None:
     assert read_labels(item).instance_ids.max() == 3
 
 
+def test_two_labels_of_one_image_are_refused(tmp_path: Path) -> None:
+    folder = make(tmp_path / "source", "a", "a")
+    cv2.imwrite(str(folder / "labels" / "a.tif"), LABEL)
+    with pytest.raises(ValueError, match=r"labels/a\.png and a\.tif share one name"):
+        FolderWorld(source=str(folder)).load(SOURCE)
+
+
 def test_other_names_than_the_labels_should_have_are_said(tmp_path: Path) -> None:
     folder = make(tmp_path / "source", "a")
     cv2.imwrite(str(folder / "labels" / "a_mask.png"), LABEL)

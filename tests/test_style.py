@@ -6,7 +6,9 @@ import logging
 from pathlib import Path
 
 from ptseg_d2.data.image_files import DataError
+from ptseg_d2.data.loader import StreamDataset
 from ptseg_d2.data.restyle import RandomStyle
+from ptseg_d2.data.samplers import shuffled
 from ptseg_d2.data.style import amplitude_swap, match_colors, match_statistics
 from ptseg_d2.random_states import seeded
 
@@ -141,5 +143,18 @@ def test_a_target_image_that_cannot_be_read_is_named_once_and_another_drawn(
     expected = match_statistics(image, np.full((4, 4, 3), 200, np.uint8))
     assert all((one == expected).all() for one in restyled)
     assert len(caplog.records) == 1 and "bad.png" in caplog.records[0].getMessage()
-    with pytest.raises(DataError, match=r"20 target images in a row could not be read, the last one .*bad.png"):
-        RandomStyle("statistics", [str(bad)], probability=1.0, beta=0.01)(image)
+
+
+def test_without_a_readable_target_image_training_ends(tmp_path: Path) -> None:
+    """And does not go on with source images that keep their look."""
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    restyle = RandomStyle("statistics", [str(bad)], probability=0.9, beta=0.01)
+    image = np.zeros((4, 4, 3), np.uint8)
+    stream = StreamDataset(
+        [{"file_name": "source.png"}], lambda item: {"image": restyle(image)}, shuffled(1, 0), seed=0
+    )
+    with pytest.raises(ValueError, match=r"20 images in a row of DATASETS.TARGET could not be read.*bad.png") as caught:
+        for position in range(50):
+            stream[position]
+    assert not isinstance(caught.value, DataError)

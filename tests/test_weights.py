@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from pathlib import Path
 
@@ -151,3 +152,14 @@ def test_missing_weights_say_how_to_make_them() -> None:
         require_weights("weights/R-18.pkl")
     require_weights("")
     require_weights("detectron2://ImageNetPretrained/MSRA/R-101.pkl")
+
+
+def test_what_a_planned_start_leaves_out_is_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not the list of warnings that Detectron2 prints."""
+    network = build_model(small("semantic_source.yaml"))
+    torch.save({"model": network.state_dict()}, tmp_path / "source.pth")
+    with caplog.at_level(logging.INFO):
+        load_weights(build("semantic_selftrain.yaml", 0), str(tmp_path / "source.pth"))
+    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "ptseg_d2.engine.weights"]
+    assert "weights and buffers are not in it and keep their initial values (labeler.class_prior, num_steps" in line

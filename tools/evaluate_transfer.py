@@ -52,6 +52,7 @@ ZOO = [
 ]
 COCO_VAL, STREETS_VAL = "coco_2017_val", "cityscapes_labeled_val"
 RIDERS = ", riders by rule"
+NO_MATTER = ("MODEL.DEVICE", "DATALOADER.NUM_WORKERS", "OUTPUT_DIR")  # keys without a say in the scores
 USER_ERRORS = (DataError, OSError, RecipeError, ValueError)
 
 
@@ -129,17 +130,17 @@ class Record:
         self.content["paper"] = {"coco": PAPER_COCO, "cityscapes": PAPER_CITYSCAPES}
         self.content.setdefault("detectors", {})
 
-    def check(self, name: str, identity: dict[str, str]) -> None:
+    def check(self, name: str, identity: dict[str, Any]) -> None:
         """Raise a ValueError if there are scores of another detector of this name, which would be lost."""
         entry = self.content["detectors"].get(name, {})
-        known = {key: entry.get(key, "") for key in identity}
+        known = {key: entry.get(key, {}) for key in identity}
         if entry and known != identity:
             raise ValueError(
-                f"{self.path} has scores of another detector of this name ({' '.join(known.values()).rstrip()}); "
-                "choose another name or another --output"
+                f"{self.path} has scores of another detector of this name, {_said(known)}, and this one is "
+                f"{_said(identity)}; choose another name or another --output"
             )
 
-    def add(self, name: str, identity: dict[str, str], section: str, dataset: str, scores: dict[str, Any]) -> None:
+    def add(self, name: str, identity: dict[str, Any], section: str, dataset: str, scores: dict[str, Any]) -> None:
         """Keep the scores, and where they come from, of one detector on one data set."""
         entry = self.content["detectors"].setdefault(name, dict(identity))
         entry.setdefault(section, {})[dataset] = scores
@@ -163,10 +164,16 @@ class Record:
         return "\n\n".join(texts)
 
 
-def identity_of(spec: DetectorSpec, cfg: CfgNode, opts: Sequence[str]) -> dict[str, str]:
-    """What decides the scores of a detector."""
+def identity_of(spec: DetectorSpec, cfg: CfgNode, opts: Sequence[str]) -> dict[str, Any]:
+    """What decides the scores of a detector: config, weights and overrides."""
     weights = cfg.MODEL.WEIGHTS or f"{RANDOM}, seed {max(cfg.SEED, 0)}"
-    return {"config": spec.config, "weights": weights, "opts": " ".join(opts)}
+    pairs = {key: value for key, value in sorted(zip(opts[::2], opts[1::2])) if key not in NO_MATTER}
+    return {"config": spec.config, "weights": weights, "opts": pairs}
+
+
+def _said(identity: dict[str, Any]) -> str:
+    pairs = [f"{key} {value}" for key, value in identity["opts"].items()]
+    return " ".join([f"{identity['config']} ({identity['weights']})", *pairs])
 
 
 def evaluate(args: argparse.Namespace) -> list[str]:

@@ -96,7 +96,7 @@ def image_size(path: PathLike) -> tuple[int, int]:
             return (picture.width, picture.height) if is_turned else (picture.height, picture.width)
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's decoders raise many types on damaged headers
         raise DataError(f"{path}: not a readable image ({error})") from error
 
 

@@ -57,7 +57,7 @@ class RandomStyle:
         """A target image; one that cannot be read is named once, and another drawn: the source image is not at fault.
 
         Raises:
-            DataError: hardly any can be read.
+            ValueError: hardly any can be read.
         """
         for _ in range(MAX_BAD_DRAWS):
             file = self.target_files[np.random.randint(len(self.target_files))]
@@ -67,4 +67,8 @@ class RandomStyle:
                 if file not in self._reported:
                     self._reported.add(file)
                     logger.warning("Skipping a target image whose look was asked for: %s", error)
-        raise DataError(f"{MAX_BAD_DRAWS} target images in a row could not be read, the last one {file}")
+        # Not a DataError: the source image would be blamed, and others shown unstyled.
+        raise ValueError(
+            f"{MAX_BAD_DRAWS} images in a row of DATASETS.TARGET could not be read, the last one {file}; the warnings "
+            "above say why"
+        )

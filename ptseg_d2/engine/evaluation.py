@@ -87,7 +87,8 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         results = update_results(path, header)
     if not cfg.DATASETS.TEST:
         logger.info(
-            "DATASETS.TEST is empty: nothing is evaluated. See what was learned with tools/demo.py --run-folder"
+            "DATASETS.TEST is empty: nothing is evaluated. tools/demo.py --run-folder %s shows what was learned",
+            cfg.OUTPUT_DIR,
         )
         return results
     ground_truth = GroundTruthCache(classes_of(cfg))

@@ -34,12 +34,15 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             f"{folder} exists and would be replaced, but it has no {INDEX}, so it is none of these folders: name a new "
             "folder, or remove it yourself"
         )
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "old"))
+    for left_over in (partial, old):
+        shutil.rmtree(left_over, ignore_errors=True)
     partial.mkdir(parents=True)
     yield partial
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)  # whole: a kill while it is removed leaves nothing half under its name
     os.replace(partial, folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def each_readable(

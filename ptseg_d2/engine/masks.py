@@ -18,7 +18,7 @@ from ptseg_d2.data.dataset_dicts import load_dataset, target_dicts
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.engine.hooks import unwrap
-from ptseg_d2.engine.image_folders import each_readable, replaced_folder
+from ptseg_d2.engine.image_folders import INDEX, each_readable, replaced_folder
 from ptseg_d2.pseudo_labels.multi_band import LEVELS, ConfidenceQuantiles
 
 import cv2
@@ -29,9 +29,9 @@ from detectron2.utils import comm
 from numpy.typing import NDArray
 from torch import nn
 
-MASKS = Path("target_masks") / "index.json"
+MASKS = Path("target_masks") / INDEX
 """Below the folder of the stage that predicted them."""
-DETECTIONS = Path("target_detections") / "index.json"
+DETECTIONS = Path("target_detections") / INDEX
 """Below the folder of the stage whose detector found them, see `ptseg_d2.engine.detected`."""
 
 

@@ -69,9 +69,9 @@ def check_weights(
     if not (missing or left_over or shapes):
         return
     findings = [
-        _listed("weights of the model are missing in it", missing),
-        _listed("weights of it are left over", left_over),
-        _listed("have another shape", [f"{name}: {shape}" for name, shape in shapes.items()]),
+        listed("weights of the model are missing in it", missing),
+        listed("weights of it are left over", left_over),
+        listed("have another shape", [f"{name}: {shape}" for name, shape in shapes.items()]),
     ]
     backbone_fits = not any("backbone." in name for name in (*missing, *left_over, *shapes))
     raise ValueError(
@@ -113,10 +113,10 @@ def _stages(names: Iterable[str]) -> set[str]:
     return {match.group(1) for name in names if (match := _STAGE.search(name))}
 
 
-def _listed(what: str, names: Iterable[str]) -> str:
+def listed(what: str, names: Iterable[str]) -> str:
     """ "12 weights ... (a, b, c, ...)", or "" if there is none."""
-    listed = sorted(names)
-    if not listed:
+    ordered = sorted(names)
+    if not ordered:
         return ""
-    more = ", ..." if len(listed) > NUM_NAMED else ""
-    return f"{len(listed)} {what} ({', '.join(listed[:NUM_NAMED])}{more})"
+    more = ", ..." if len(ordered) > NUM_NAMED else ""
+    return f"{len(ordered)} {what} ({', '.join(ordered[:NUM_NAMED])}{more})"

@@ -81,7 +81,9 @@ class PanopticPredictor:
         self.model = rows.panoptic(self.row)
         if min_score is not None:
             self.model.min_score = min_score
-        self.metadata = MetadataCatalog.get((*self.cfg.DATASETS.TEST, *self.cfg.DATASETS.SOURCE)[0])
+        self.metadata = MetadataCatalog.get(
+            (*self.cfg.DATASETS.TEST, *self.cfg.DATASETS.SOURCE, *self.cfg.DATASETS.TARGET)[0]
+        )
         self.batch_size = batch_size
         self.max_pixels = max_pixels
 

@@ -57,13 +57,14 @@ def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> 
         RecipeError: the stage was finished with other settings, or on stages that were made again since, or another
             command is at it.
     """
-    name = Path(cfg.OUTPUT_DIR).name
+    folder = Path(cfg.OUTPUT_DIR)
+    name = folder.name if folder.name.startswith(cfg.RECIPE.STAGE) else f"{folder.parent.name}, group {folder.name},"
     if not is_finished(cfg):
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
         with only_here(cfg.OUTPUT_DIR) if comm.is_main_process() else nullcontext():
             comm.synchronize()
             if not is_finished(cfg):  # another command may have finished it a moment ago
-                logger.info("Stage %s begins, in %s", cfg.RECIPE.STAGE, cfg.OUTPUT_DIR)
+                logger.info("Stage %s begins, in %s", name, cfg.OUTPUT_DIR)
                 _run(cfg, work)
                 return
     logger.info("%s is finished, see %s", name, cfg.OUTPUT_DIR)

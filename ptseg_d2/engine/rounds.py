@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.engine.image_folders import INDEX
 from ptseg_d2.engine.masks import MASKS
 from ptseg_d2.engine.records import ORACLE_GUIDANCE, PREDICTED_GUIDANCE, RecipeError, runs_below
 
@@ -23,7 +24,6 @@ SEMANTIC, INSTANCE = "semantic_selftrain", "instance_selftrain"
 GROUP_FOLDER = "{group}"
 """Stands for the name of a group in MODEL.WEIGHTS of a stage whose groups each start from their own weights."""
 
-INDEX = "index.json"
 GUIDANCES = ("predicted", "none", "ground_truth")
 Round = tuple[CfgNode, CfgNode]
 """Configs of the semantic and of the instance stage."""

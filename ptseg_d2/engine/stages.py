@@ -10,8 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.data.streams import images_per_step, require_masks, target_stream
+from ptseg_d2.data.streams import images_per_step, require_masks, target_stream, uses_target
+from ptseg_d2.data.validation import validation_dicts
 from ptseg_d2.engine.detected import predict_detections
 from ptseg_d2.engine.early_stopping import require_validation_loss
 from ptseg_d2.engine.groups import Launcher, run_configs, run_groups
@@ -22,7 +24,7 @@ from ptseg_d2.engine.records import (
     built_on,
     check_record,
     check_same_settings,
-    is_finished,
+    read_done,
     run_once,
     settings,
     write_atomically,
@@ -111,15 +113,44 @@ def check_finished(stages: Sequence[CfgNode], eval_only: bool) -> None:
         eval_only: only what the networks look like must be as it was.
 
     Raises:
-        RecipeError: a stage is finished with other settings, or on stages that were made again since.
+        RecipeError: a stage is finished with other settings, or on stages that were made again since; or it is only to
+            be evaluated and is not finished.
     """
     for stage in stages:
+        if stage.RECIPE.ROUND > 1:  # the agreement of the rounds before decides whether it is visited at all
+            continue
         for cfg in run_configs(with_masks(stage)):
             done = Path(cfg.OUTPUT_DIR) / "done.json"
-            if eval_only and done.exists():
-                check_same_settings(cfg, done, ARCHITECTURE)
-            elif not eval_only:
-                is_finished(cfg)
+            if eval_only:
+                read_done(cfg.OUTPUT_DIR)
+                prefixes = ("INSTANCE.MIX_",) if cfg.RECIPE.STAGE == "instance_mix" else ARCHITECTURE
+                check_same_settings(cfg, done, prefixes)
+            elif done.exists():
+                check_record(cfg, done)
+
+
+def check_data_sets(stages: Sequence[CfgNode]) -> None:
+    """Find missing images and labels of a later stage before the first one begins; no file is opened.
+
+    Args:
+        stages: configs of the recipe; the data of finished ones may be gone.
+
+    Raises:
+        FileNotFoundError: images or labels are missing.
+        ValueError: a data set is unknown, or DATASETS.VALIDATION holds labels of the target.
+    """
+    listed: set[tuple[str, ...]] = set()
+    for stage in stages:
+        runs = run_configs(with_masks(stage))
+        if stage.RECIPE.STAGE == "instance_mix" or all(Path(cfg.OUTPUT_DIR, "done.json").exists() for cfg in runs):
+            continue
+        adapts = stage.RECIPE.STAGE.endswith(("_adapted", "_zoo"))
+        for key, is_used in (("SOURCE", not adapts), ("TARGET", adapts or uses_target(stage))):
+            if is_used and tuple(stage.DATASETS[key]) not in listed:
+                load_dataset(stage.DATASETS[key], f"DATASETS.{key}")
+                listed.add(tuple(stage.DATASETS[key]))
+        if stage.DATASETS.VALIDATION and not adapts:
+            validation_dicts(stage)
 
 
 def check_classes(cfg: CfgNode) -> None:

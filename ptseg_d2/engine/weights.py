@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from ptseg_d2.engine.matching import check_weights
+from ptseg_d2.engine.matching import check_weights, listed
 from ptseg_d2.engine.records import check_same_settings, read_done
 from ptseg_d2.modeling.momentum_teacher import MomentumTeacher, spread_single_network_
 
@@ -133,10 +133,13 @@ class _Checkpointer(DetectionCheckpointer):
         return super()._load_file(filename)
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
-        """What `check_weights` has let pass is as planned: a line, not Detectron2's list of warnings."""
-        missing = incompatible.missing_keys
-        if missing:
-            logger.info("%d weights and buffers are not in %s and stay as they are", len(missing), self.file_name)
+        """What `check_weights` has let pass is as planned: a line each, not Detectron2's lists of warnings."""
+        for what, names in (
+            ("are not in it and keep their initial values", incompatible.missing_keys),
+            ("of it are not used", incompatible.unexpected_keys),
+        ):
+            if names:
+                logger.info("%s: %s", self.file_name, listed(f"weights and buffers {what}", names))
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         foreign = bool(checkpoint.get("matching_heuristics", False))

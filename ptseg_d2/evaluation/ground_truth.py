@@ -11,7 +11,7 @@ from typing import Any
 
 from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.categories import CITYSCAPES, ClassTable
-from ptseg_d2.data.image_files import DataError
+from ptseg_d2.data.image_files import DataError, PathLike
 from ptseg_d2.data.targets import Labels, read_labels
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR, encode
 
@@ -68,6 +68,16 @@ def ground_truth_panoptic(
     return ids.astype(np.int32), segments
 
 
+def check_num_objects(labels: Labels, file: PathLike) -> None:
+    """Raise a DataError that names the label file when an image has more objects than panoptic ids have room for."""
+    num_objects = int(labels.instance_ids.max(initial=0))
+    if num_objects >= LABEL_DIVISOR:
+        raise DataError(
+            f"{file} has {num_objects} objects; an image to test on may have {LABEL_DIVISOR - 1} (a panoptic id is "
+            f"class x {LABEL_DIVISOR} + number): cut it into smaller ones"
+        )
+
+
 @dataclass(frozen=True)
 class GroundTruth:
     """What an image is evaluated against.
@@ -111,12 +121,7 @@ class GroundTruthCache:
 
         def load() -> GroundTruth:
             labels = read_labels(dataset_dict)
-            num_objects = int(labels.instance_ids.max(initial=0))
-            if num_objects >= LABEL_DIVISOR:
-                raise DataError(
-                    f"{dataset_dict['label_file_name']} has {num_objects} objects; an image to test on may have "
-                    f"{LABEL_DIVISOR - 1} (a panoptic id is class x {LABEL_DIVISOR} + number): cut it into smaller ones"
-                )
+            check_num_objects(labels, dataset_dict["label_file_name"])
             return GroundTruth(labels.sem_seg.astype(np.uint8), *ground_truth_panoptic(labels, self.classes))
 
         return self._cache.get((dataset_dict["label_file_name"], dataset_dict.get("instance_file_name")), load)

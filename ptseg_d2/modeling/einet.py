@@ -75,7 +75,11 @@ class EINet(SemanticNetwork):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Backbone from MODEL.BACKBONE, semantic branch from MODEL.SEM_SEG_HEAD, all else from MODEL.EINET."""
+        """Backbone from MODEL.BACKBONE, semantic branch from MODEL.SEM_SEG_HEAD, all else from MODEL.EINET.
+
+        Raises:
+            ValueError: the radius is fixed to none.
+        """
         options = network_options(cfg)
         einet = cfg.MODEL.EINET
         if not einet.ADAPTIVE_RADIUS and einet.FIXED_SIGMA <= 0:

@@ -116,11 +116,10 @@ class DenseNetwork(nn.Module):
 
     def _padded_maps(self, images: Tensor, heads: Callable[[dict[str, Tensor]], list[Tensor]]) -> list[Tensor]:
         """As `_dense_maps`, but at the heads' own strides, and with the padding below and on the right."""
-        height, width = images.shape[-2:]
         x = images.to(self.device).float()
         x = self._normalized(x.flip(1) if self.flip_channels else x)
-        pad_y, pad_x = -height % self.size_divisibility, -width % self.size_divisibility
-        x = F.pad(x, (0, pad_x, 0, pad_y)).contiguous(memory_format=torch.channels_last)
+        height, width = self._padded_size(x.shape[-2:])
+        x = F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])).contiguous(memory_format=torch.channels_last)
         with self._precision():
             outputs = heads(self.backbone(x))
         return [output.float() for output in outputs]
@@ -128,8 +127,12 @@ class DenseNetwork(nn.Module):
     def _without_padding(self, output: Tensor, size: Sequence[int]) -> Tensor:
         """A map of `_padded_maps` of images of a size (H, W): as it is, or in pixels where there is padding."""
         height, width = size
-        padded = (height + -height % self.size_divisibility, width + -width % self.size_divisibility)
+        padded = self._padded_size(size)
         return output if padded == (height, width) else resize(output, padded)[..., :height, :width]
+
+    def _padded_size(self, size: Sequence[int]) -> tuple[int, int]:
+        height, width = (side + -side % self.size_divisibility for side in size)
+        return height, width
 
     def _normalized(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) grey levels in the backbone's channel order -> what the backbone expects."""

@@ -37,7 +37,7 @@ def draw_panoptic(
     metadata: Metadata,
     scale: int | None = None,
 ) -> Picture:
-    """Lay a panoptic result over its image with Detectron2's Visualizer; of one class of things, see `single_class`.
+    """Lay a panoptic result over its image with Detectron2's Visualizer, or by `draw_single_class`.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -54,7 +54,7 @@ def draw_panoptic(
         raise ValueError(f"expected an image of shape {(height, width, 3)}, got {image.shape}")
     scale = scale or max(1, -(-READABLE_WIDTH // width))
     classes = metadata.get("class_table", None)
-    if classes is not None and len(classes.thing_ids) == 1:
+    if classes is not None and len(classes.thing_ids) == 1 and classes.num_classes == 2:
         return draw_single_class(image, panoptic_seg.cpu().numpy(), segments_info, scale)
     size = (width * scale, height * scale)
     large_image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)

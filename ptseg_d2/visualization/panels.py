@@ -42,15 +42,20 @@ def paint_segments(
         colors: RGB per class.
         width: of the picture.
     """
-    known = np.array([0, *(segment["id"] for segment in segments)])
     table = np.array([VOID_COLOR, *(colors[segment["category_id"]] for segment in segments)], dtype=np.uint8)
     is_thing = np.array([False, *(bool(segment["isthing"]) for segment in segments)])
-    order = known.argsort()
-    index = order[np.searchsorted(known[order], ids).clip(max=len(known) - 1)]
-    index = enlarge(np.where(known[index] == ids, index, 0), width)
+    index = enlarge(number_segments(ids, segments), width)
     picture = table[index]
     picture[outlines(index, is_thing[index])] = OUTLINE_COLOR
     return picture
+
+
+def number_segments(ids: Labels, segments: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
+    """(H, W) 1, 2, ... for the segments in their order, 0 for all other ids."""
+    known = np.array([0, *(segment["id"] for segment in segments)])
+    order = known.argsort()
+    index = order[np.searchsorted(known[order], ids).clip(max=len(known) - 1)]
+    return np.where(known[index] == ids, index, 0)
 
 
 def paint_pseudo_classes(image: Picture, labels: Labels, colors: Sequence[Sequence[int]]) -> Picture:

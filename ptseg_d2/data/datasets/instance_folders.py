@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ class FolderWorld:
 
         Raises:
             FileNotFoundError: a folder, its images or a label file is missing; the message says what was expected.
-            ValueError: two images have one stem, or no image is left on one side of the split.
+            ValueError: two images or two labels have one stem; no image is left to adapt to, or none to test on.
         """
         if name == SOURCE:
             folder = _require_folder(self.source, "WORLD.SOURCE", "--source-folder")
@@ -119,12 +120,17 @@ def list_images(folder: Path) -> list[Path]:
     files = [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
     if not files:
         raise FileNotFoundError(f"{images} holds no image; expected files that end in {', '.join(IMAGE_SUFFIXES)}")
+    return list(_by_stem(files).values())
+
+
+def _by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by the names that images and labels share, in their order."""
     by_stem: dict[str, Path] = {}
     for file in sorted(files):
         other = by_stem.setdefault(file.stem, file)
         if other is not file:
             raise ValueError(f"{other} and {file.name} share one name, and so one label: rename or remove one of them")
-    return list(by_stem.values())
+    return by_stem
 
 
 def split_target(folder: Path, images: list[Path], test_share: float) -> tuple[list[Path], list[Path]]:
@@ -157,10 +163,16 @@ def split_target(folder: Path, images: list[Path], test_share: float) -> tuple[l
 
 
 def label_files(folder: Path) -> dict[str, Path]:
-    """Label files of a folder's labels/, which may be absent, by the stem of their image."""
+    """Label files of a folder's labels/, which may be absent, by the stem of their image.
+
+    Raises:
+        ValueError: two files have the same stem.
+    """
     labels = folder / "labels"
-    files = sorted(labels.iterdir()) if labels.is_dir() else []
-    return {file.stem: file for file in files if file.suffix.lower() in LABEL_SUFFIXES and file.name[0] != "."}
+    files = labels.iterdir() if labels.is_dir() else []
+    return _by_stem(
+        file for file in files if file.suffix.lower() in LABEL_SUFFIXES and file.name[0] != "." and file.is_file()
+    )
 
 
 def _require_folder(folder: str, key: str, flag: str) -> Path:

@@ -10,14 +10,16 @@ from typing import Any
 
 from ptseg_d2.data.datasets import DATASET_KEYS
 from ptseg_d2.data.datasets.instance_folders import FOLDER_NAMES
-from ptseg_d2.data.image_files import DataError
+from ptseg_d2.data.image_files import DataError, read_image
 from ptseg_d2.data.targets import Labels, read_labels
+from ptseg_d2.evaluation.ground_truth import check_num_objects
 
 import cv2
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
-from PIL import Image, UnidentifiedImageError
+from detectron2.utils import comm
+from PIL import Image
 from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
@@ -28,15 +30,17 @@ MANY_PAGES = (".tif", ".tiff")
 def check_folders(cfg: CfgNode) -> None:
     """Log what the folder data sets of a config hold, and warn of what is probably meant otherwise.
 
-    Labels are opened where DATASETS names labelled images; the target's training labels are so only by an oracle.
+    Labels of the target's training images are opened only where an oracle's config names them. Every process checks, so
+    that all of them stop.
 
     Raises:
         FileNotFoundError, ValueError: as from `FolderWorld.load`; or no label shows an object.
-        DataError: no label of a data set can be used, or one of DATASETS.TEST cannot.
+        DataError: no label of a data set can be used, or an image or label of DATASETS.TEST cannot.
     """
     for name in dict.fromkeys(name for key in DATASET_KEYS for name in cfg.DATASETS[key] if name in FOLDER_NAMES):
         dicts = DatasetCatalog.get(name)
-        _warn_of_pages(name, [Path(item["file_name"]) for item in dicts])
+        keys = ("file_name", "label_file_name")
+        _warn_of_pages(name, [Path(item[key]) for item in dicts for key in keys if key in item])
         if "label_format" in dicts[0]:
             _check_labels(name, dicts, all_needed=name in cfg.DATASETS.TEST)
         else:
@@ -61,16 +65,20 @@ class _Content:
 
 def _check_labels(name: str, dicts: Sequence[dict[str, Any]], all_needed: bool) -> None:
     content = _Content()
-    for item in tqdm(dicts, desc=f"labels of {name}", unit="image"):
+    for item in tqdm(dicts, desc=f"labels of {name}", unit="image", disable=not comm.is_main_process()):
         try:
-            content.add(read_labels(item))
+            labels = read_labels(item)
+            if all_needed:
+                check_num_objects(labels, item["label_file_name"])
+                read_image(item["file_name"])
+            content.add(labels)
         except (DataError, OSError) as error:
             content.failures.append(str(error))
     num_bad = len(content.failures)
     if num_bad == len(dicts) or (num_bad and all_needed):
-        raise DataError(f"{name}: {num_bad} of {len(dicts)} labels cannot be used. The first: {content.failures[0]}")
+        raise DataError(f"{name}: {num_bad} of {len(dicts)} images cannot be used. The first: {content.failures[0]}")
     if num_bad:
-        logger.warning("%s: %d labels cannot be used. The first: %s", name, num_bad, content.failures[0])
+        logger.warning("%s: %d images cannot be used. The first: %s", name, num_bad, content.failures[0])
     folder, num_images = Path(dicts[0]["label_file_name"]).parent, len(content.num_objects)
     num_empty = content.num_objects.count(0)
     total = sum(content.num_objects)
@@ -99,5 +107,5 @@ def _num_pages(file: Path) -> int:
     try:
         with Image.open(file) as picture:
             return getattr(picture, "n_frames", 1)
-    except (OSError, UnidentifiedImageError):
-        return 1  # named when it is read
+    except Exception:  # Pillow's decoders raise many types; the file is named when it is read
+        return 1
