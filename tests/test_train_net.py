@@ -93,7 +93,7 @@ def test_a_refused_command_leaves_a_finished_run_as_it_is(world: Path, tmp_path:
         (
             "instance_source.yaml",
             ["DATASETS.VALIDATION", "('miniscapes_synthia_labeled_train',)"],
-            "EmbeddingUNet of stage instance_source has no validation loss",
+            "SemanticNetwork of stage semantic_source has no validation loss",
         ),
         (
             "panoptic_unet/miniscapes.yaml",
