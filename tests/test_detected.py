@@ -8,11 +8,12 @@ from typing import Any
 
 from ptseg_d2.data.dataset_dicts import load_dataset, target_dicts
 from ptseg_d2.data.streams import require_masks, target_stream
+from ptseg_d2.engine.checks import check_stages
 from ptseg_d2.engine.detected import predict_detections, write_detections
 from ptseg_d2.engine.detector import Detector
 from ptseg_d2.engine.masks import DETECTIONS
 from ptseg_d2.engine.recipe import load_recipe
-from ptseg_d2.engine.stages import check_stages, run_stage
+from ptseg_d2.engine.stages import run_stage
 from ptseg_d2.inference.detections import Detections
 from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.pseudo_labels.instance import detected_instances

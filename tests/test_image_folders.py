@@ -46,9 +46,9 @@ def test_what_is_no_such_folder_stays(tmp_path: Path, is_file: bool) -> None:
 
 
 def test_a_kill_between_the_two_folders_is_made_good(tmp_path: Path) -> None:
-    for state in ("partial", "old"):
-        (tmp_path / f"masks.{state}").mkdir()
-        (tmp_path / f"masks.{state}" / "0.png").touch()
+    for state in ("partial", "replaced"):
+        (tmp_path / f".masks.{state}").mkdir()
+        (tmp_path / f".masks.{state}" / "0.png").touch()
     fill(tmp_path / "masks", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["masks"]
     assert [path.name for path in (tmp_path / "masks").iterdir()] == ["index.json"]

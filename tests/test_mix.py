@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import CITYSCAPES
+from ptseg_d2.engine.checks import check_stages
 from ptseg_d2.engine.groups import run_configs
 from ptseg_d2.engine.mix import Scores, best_of_each_class, mean_stability, mix_row, score_by_labels
 from ptseg_d2.engine.mix_candidates import Candidate, read_candidates
 from ptseg_d2.engine.recipe import load_recipe
 from ptseg_d2.engine.records import RecipeError, built_on, run_once
-from ptseg_d2.engine.stages import check_stages
 
 import pytest
 from detectron2.config import CfgNode

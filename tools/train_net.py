@@ -29,13 +29,14 @@ from functools import partial
 
 from ptseg_d2.data.datasets.instance_folders import add_folder_arguments, folder_overrides
 from ptseg_d2.data.image_files import DataError
-from ptseg_d2.engine.evaluation import check_test_set, evaluate_recipe
+from ptseg_d2.engine.checks import check_recipe, check_stages
+from ptseg_d2.engine.evaluation import evaluate_recipe
 from ptseg_d2.engine.folder_check import check_folders
 from ptseg_d2.engine.groups import Launcher, find_group, run_name
 from ptseg_d2.engine.launching import Processes
 from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
 from ptseg_d2.engine.running_rounds import run_stages
-from ptseg_d2.engine.stages import check_data_sets, check_finished, check_stages, run_group
+from ptseg_d2.engine.stages import run_group
 from ptseg_d2.engine.submitting import CLUSTERS, SubmititTasks
 from ptseg_d2.engine.trainer import check_meta_architecture
 
@@ -82,9 +83,7 @@ def main(args: argparse.Namespace) -> None:
         check_stages(stages, comm.get_world_size())
     group = find_group(stages, args.group) if args.group else None
     if group is None:
-        check_test_set(cfg)
-        check_finished(stages, args.eval_only)
-        check_data_sets([] if args.eval_only else stages)
+        check_recipe(cfg, stages, args.eval_only)
     _set_up(group or cfg, args)
     if group is not None:
         run_group(group, args.resume)

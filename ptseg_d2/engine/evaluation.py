@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.data.categories import ClassTable
-from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.data.streams import build_test_loader
@@ -42,20 +41,6 @@ logger = logging.getLogger(__name__)
 
 MAX_PICTURE_BYTES = 4_000_000
 """Pictures of a run keep their full colour: squeezing one takes ten times as long as drawing it."""
-
-
-def check_test_set(cfg: CfgNode) -> None:
-    """Find what would end the evaluation before any training begins; no image and no label is opened.
-
-    Raises:
-        FileNotFoundError: images or labels of DATASETS.TEST are missing.
-        ValueError: it is unknown, or has no labels.
-    """
-    if not cfg.DATASETS.TEST:
-        return
-    dicts = load_dataset(cfg.DATASETS.TEST, "DATASETS.TEST")
-    if any("label_format" not in item for item in dicts):
-        raise ValueError(f"DATASETS.TEST = {tuple(cfg.DATASETS.TEST)} has no labels to test on; name its labelled twin")
 
 
 def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             f"{folder} exists and would be replaced, but it has no {INDEX}, so it is none of these folders: name a new "
             "folder, or remove it yourself"
         )
-    partial, old = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "old"))
+    partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "replaced"))
     for left_over in (partial, old):
         shutil.rmtree(left_over, ignore_errors=True)
     partial.mkdir(parents=True)
