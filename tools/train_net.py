@@ -29,7 +29,7 @@ from functools import partial
 
 from ptseg_d2.data.datasets.instance_folders import add_folder_arguments, folder_overrides
 from ptseg_d2.data.image_files import DataError
-from ptseg_d2.engine.checks import check_recipe, check_stages
+from ptseg_d2.engine.checks import check_recipe, check_stages, unfinished
 from ptseg_d2.engine.evaluation import evaluate_recipe
 from ptseg_d2.engine.folder_check import check_folders
 from ptseg_d2.engine.groups import Launcher, find_group, run_name
@@ -89,7 +89,8 @@ def main(args: argparse.Namespace) -> None:
         run_group(group, args.resume)
         return
     if not args.eval_only:
-        check_folders(cfg)
+        if unfinished(stages):
+            check_folders(cfg)
         run_stages(cfg, stages, args.resume, launcher)
     evaluate_recipe(cfg, stages, args.config_file)
 

@@ -109,20 +109,17 @@ def check_finished(stages: Sequence[CfgNode], eval_only: bool) -> None:
 
 
 def check_data_sets(stages: Sequence[CfgNode]) -> None:
-    """Find missing images and labels of stages that are still to be run; no file is opened.
+    """Find missing images and labels of `unfinished` stages; no file is opened.
 
     Args:
-        stages: configs of the recipe; the data of finished ones may be gone, and a mix needs none.
+        stages: configs of the recipe; the data of finished ones may be gone.
 
     Raises:
         FileNotFoundError: images or labels are missing.
         ValueError: a data set is unknown, or DATASETS.VALIDATION holds labels of the target.
     """
     listed: set[tuple[str, ...]] = set()
-    for stage in stages:
-        runs = run_configs(with_masks(stage))
-        if stage.RECIPE.STAGE == "instance_mix" or all(Path(cfg.OUTPUT_DIR, "done.json").exists() for cfg in runs):
-            continue
+    for stage in unfinished(stages):
         trains = _trains(stage)
         for key, is_used in (("SOURCE", trains), ("TARGET", not trains or uses_target(stage))):
             if is_used and tuple(stage.DATASETS[key]) not in listed:
@@ -130,6 +127,16 @@ def check_data_sets(stages: Sequence[CfgNode]) -> None:
                 listed.add(tuple(stage.DATASETS[key]))
         if stage.DATASETS.VALIDATION and trains:
             validation_dicts(stage)
+
+
+def unfinished(stages: Sequence[CfgNode]) -> list[CfgNode]:
+    """Stages of which a run has no `done.json`; a mix, which opens no image, is not among them."""
+    return [
+        stage
+        for stage in stages
+        if stage.RECIPE.STAGE != "instance_mix"
+        and not all(Path(cfg.OUTPUT_DIR, "done.json").exists() for cfg in run_configs(with_masks(stage)))
+    ]
 
 
 def check_classes(cfg: CfgNode) -> None:

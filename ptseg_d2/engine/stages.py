@@ -16,13 +16,7 @@ from ptseg_d2.engine.groups import Launcher, run_groups
 from ptseg_d2.engine.masks import predict_masks, predicted_share, with_masks
 from ptseg_d2.engine.mix import choose_networks
 from ptseg_d2.engine.recipe import trains_groups
-from ptseg_d2.engine.records import (
-    built_on,
-    check_record,
-    run_once,
-    settings,
-    write_atomically,
-)
+from ptseg_d2.engine.records import built_on, check_record, run_once, settings, write_atomically
 from ptseg_d2.engine.trainer import Trainer
 from ptseg_d2.engine.weights import load_network
 from ptseg_d2.modeling.network import DenseNetwork

@@ -43,12 +43,11 @@ def load_train_part(root: Path, fix: str, held_out: bool) -> list[dict[str, Any]
     cities: dict[Path, list[dict[str, Any]]] = {}
     for entry in load_labeled(root, fix, "train"):
         cities.setdefault(Path(entry["file_name"]).parent, []).append(entry)
-    first = {city: len(entries) - round(HELD_OUT * len(entries)) for city, entries in cities.items()}
-    return [
-        entry
-        for city, entries in cities.items()
-        for entry in (entries[first[city] :] if held_out else entries[: first[city]])
-    ]
+    chosen = []
+    for entries in cities.values():
+        first = len(entries) - round(HELD_OUT * len(entries))
+        chosen += entries[first:] if held_out else entries[:first]
+    return chosen
 
 
 def load_labeled(root: Path, fix: str, split: str) -> list[dict[str, Any]]:
