@@ -30,7 +30,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9",
     packages=find_packages(include=["ptseg_d2", "ptseg_d2.*"]),
-    package_data={"ptseg_d2": ["py.typed", "visualization/templates/*"]},
+    package_data={"ptseg_d2": ["py.typed", "report/templates/*"]},
     install_requires=[
         "jinja2>=3",
         "numpy>=1.22",

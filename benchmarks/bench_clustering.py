@@ -21,10 +21,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering
+from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering, cluster_things
 from ptseg_d2.inference.clustering import nearest_center
 from ptseg_d2.inference.morphology import clean_instances
-from ptseg_d2.pseudo_labels.instance import cluster_things
 
 import sklearn
 import torch

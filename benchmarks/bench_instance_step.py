@@ -22,15 +22,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ptseg_d2.data.categories import CLASS_NAMES
-from ptseg_d2.data.datasets.miniscapes import Scene, render_scene
+from ptseg_d2.classes.streets import CLASS_NAMES
 from ptseg_d2.data.mappers import to_tensor
 from ptseg_d2.data.views import full_view
-from ptseg_d2.engine.recipe import load_config
-from ptseg_d2.engine.trainer import Trainer
 from ptseg_d2.inference.clusterers import CLUSTERINGS
 from ptseg_d2.modeling.embedding_net import shrink_labels
-from ptseg_d2.modeling.embedding_teacher import EmbeddingMomentumTeacher
+from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
+from ptseg_d2.recipe.configs import load_config
+from ptseg_d2.training.trainer import Trainer
+from ptseg_d2.worlds.miniscapes import Scene, render_scene
 
 import torch
 from bench_clustering import touching_centers

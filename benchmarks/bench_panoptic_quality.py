@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
-from ptseg_d2.evaluation.panoptic_png import read_panoptic_png
+from ptseg_d2.evaluation.panoptic_files import read_panoptic_png
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
 from ptseg_d2.panoptic_ids import ids_to_rgb
 

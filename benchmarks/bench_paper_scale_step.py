@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ptseg_d2.engine.recipe import load_config
+from ptseg_d2.recipe.configs import load_config
 
 import torch
 from bench_semantic_step import parts_of_a_step, seconds

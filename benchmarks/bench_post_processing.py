@@ -24,14 +24,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from ptseg_d2.data.categories import CLASS_NAMES, THING_IDS
-from ptseg_d2.engine.recipe import load_recipe
-from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.finders import EmbeddingFinder, PanopticOptions
+from ptseg_d2.classes.streets import CLASS_NAMES, THING_IDS
+from ptseg_d2.inference.clusterers import Clustering, cluster_things
+from ptseg_d2.inference.instance_grouping import EmbeddingFinder, PanopticOptions
 from ptseg_d2.inference.morphology import clean_instances
-from ptseg_d2.inference.predictor import PanopticModel, mean_per_instance, merge_instances
-from ptseg_d2.modeling.embedding_teacher import build_clustering, panoptic_options
-from ptseg_d2.pseudo_labels.instance import cluster_things, instance_stability
+from ptseg_d2.inference.panoptic_model import PanopticModel, mean_per_instance, merge_instances
+from ptseg_d2.inference.stability import instance_stability
+from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
+from ptseg_d2.recipe.configs import load_recipe
 
 import torch
 from bench_clustering import touching_centers
@@ -161,7 +161,7 @@ def post_processing(
 ) -> tuple[Timing, dict[str, Timing], list[dict[str, Any]], int]:
     """The whole, its parts, the segments, and how many objects the scene shows."""
     logits, embeddings, truth = street(size, cfg.MODEL.EMBEDDING.DIM)
-    options, clustering = panoptic_options(cfg), build_clustering(cfg)
+    options, clustering = build_panoptic_options(cfg), build_clustering(cfg)
     network = Fixed(embeddings=embeddings)
     finder = EmbeddingFinder([((thing,), network) for thing in THING_IDS], options, clustering)
     model = PanopticModel(Fixed(sem_seg=logits), finder, options)

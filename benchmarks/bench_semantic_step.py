@@ -19,11 +19,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ptseg_d2.data.views import full_view, random_view
-from ptseg_d2.engine.recipe import load_config
-from ptseg_d2.engine.trainer import Trainer
 from ptseg_d2.losses.semantic import cross_entropy
-from ptseg_d2.modeling.semantic_teacher import SemanticMomentumTeacher
+from ptseg_d2.modeling.teachers.semantic_teacher import SemanticMomentumTeacher
 from ptseg_d2.pseudo_labels.semantic import fuse_views
+from ptseg_d2.recipe.configs import load_config
+from ptseg_d2.training.trainer import Trainer
 
 import numpy as np
 import torch

@@ -17,7 +17,7 @@ from pathlib import Path
 from ptseg_d2.data.datasets.cvppp import label_of, list_labeled, list_photographs, photographs_by_subset, plant_of
 from ptseg_d2.data.datasets.paths import REAL_DATA_FIX, ROOT_VARIABLE, datasets_root
 from ptseg_d2.data.datasets.plant_split import SEED, SPLIT_FILE, count_by_part, make_split, write_split
-from ptseg_d2.data.targets import read_labels
+from ptseg_d2.data.labels import read_labels
 
 from tqdm import tqdm
 

@@ -12,9 +12,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptseg_d2.data.datasets.minileaves import ensure
-from ptseg_d2.data.datasets.minileaves.creation import NUM_PLANTS, NUM_STAGES, SEED, SIDE
 from ptseg_d2.data.datasets.paths import ROOT_VARIABLE, datasets_root
+from ptseg_d2.worlds.minileaves import ensure
+from ptseg_d2.worlds.minileaves.creation import NUM_PLANTS, NUM_STAGES, SEED, SIDE
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

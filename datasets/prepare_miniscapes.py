@@ -12,9 +12,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptseg_d2.data.datasets.miniscapes import ensure
-from ptseg_d2.data.datasets.miniscapes.layouts import NUM_TRAIN, NUM_VAL, PARTS, SEED, SIZE
 from ptseg_d2.data.datasets.paths import ROOT_VARIABLE, datasets_root
+from ptseg_d2.worlds.miniscapes import ensure
+from ptseg_d2.worlds.miniscapes.layouts import NUM_TRAIN, NUM_VAL, PARTS, SEED, SIZE
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import ptseg_d2  # noqa: F401
 from ptseg_d2.data.dataset_dicts import load_dataset
-from ptseg_d2.data.datasets import miniscapes
-from ptseg_d2.data.targets import read_labels
+from ptseg_d2.data.labels import read_labels
+from ptseg_d2.worlds import miniscapes
 
 import cv2
 import numpy as np

@@ -16,10 +16,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-from ptseg_d2.engine.recipe import RecipeError, load_recipe
-from ptseg_d2.engine.trainer import check_meta_architecture
-from ptseg_d2.modeling.momentum_teacher import MomentumTeacher
+from ptseg_d2.errors import RecipeError
 from ptseg_d2.modeling.network import DenseNetwork
+from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
+from ptseg_d2.recipe.configs import load_recipe
+from ptseg_d2.training.trainer import check_meta_architecture
 
 import torch
 from detectron2.config import CfgNode

@@ -19,12 +19,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.data.image_files import DataError
-from ptseg_d2.data.inputs import Video, expand_inputs, unique_names
-from ptseg_d2.engine.image_prediction import MAX_PIXELS, PanopticPrediction, Picture
-from ptseg_d2.engine.panoptic_predictor import PanopticPredictor
-from ptseg_d2.engine.recipe import RecipeError, load_config
+from ptseg_d2.errors import DataError, RecipeError
 from ptseg_d2.evaluation.coco_panoptic import CocoPanopticWriter
+from ptseg_d2.prediction.images import MAX_PIXELS, PanopticPrediction, Picture
+from ptseg_d2.prediction.inputs import Video, expand_inputs, unique_names
+from ptseg_d2.prediction.predictor import PanopticPredictor
+from ptseg_d2.recipe.configs import load_config
 from ptseg_d2.visualization.overlays import READABLE_WIDTH, draw_panoptic
 
 import cv2

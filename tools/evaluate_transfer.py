@@ -21,16 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.coco_classes import class_map_rows
-from ptseg_d2.data.image_files import DataError
-from ptseg_d2.engine.detector import RANDOM, Detector, DetectorSpec, build_detector, detector_config
-from ptseg_d2.engine.provenance import code_version, hardware, now
-from ptseg_d2.engine.recipe import RecipeError
-from ptseg_d2.engine.records import write_atomically
-from ptseg_d2.engine.transfer import evaluate_on_cityscapes, evaluate_on_coco
-from ptseg_d2.engine.transfer_pictures import Sheets
-from ptseg_d2.evaluation.coco_instances import register_coco_folder
-from ptseg_d2.evaluation.transfer_tables import (
+from ptseg_d2.classes.coco import class_map_rows
+from ptseg_d2.detectors.coco_instances import register_coco_folder
+from ptseg_d2.detectors.detector import RANDOM, Detector, DetectorSpec, build_detector, detector_config
+from ptseg_d2.detectors.transfer import evaluate_on_cityscapes, evaluate_on_coco
+from ptseg_d2.detectors.transfer_pictures import Sheets
+from ptseg_d2.detectors.transfer_tables import (
     MASK_RCNN,
     PAPER_CITYSCAPES,
     PAPER_COCO,
@@ -39,6 +35,9 @@ from ptseg_d2.evaluation.transfer_tables import (
     class_map_table,
     coco_table,
 )
+from ptseg_d2.errors import DataError, RecipeError
+from ptseg_d2.runs.provenance import code_version, hardware, now
+from ptseg_d2.runs.records import write_atomically
 
 import torch
 from detectron2.config import CfgNode

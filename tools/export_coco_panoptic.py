@@ -19,11 +19,11 @@ import sys
 
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.data.image_files import DataError
 from ptseg_d2.data.streams import build_test_loader
-from ptseg_d2.engine.export import PanopticExport
-from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
-from ptseg_d2.engine.rows import Rows
+from ptseg_d2.errors import DataError, RecipeError
+from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.results.export import PanopticExport
+from ptseg_d2.results.rows import Rows
 
 from detectron2.evaluation import inference_on_dataset
 from detectron2.utils.logger import setup_logger

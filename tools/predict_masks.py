@@ -17,15 +17,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import ClassTable
+from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.data.image_files import DataError
-from ptseg_d2.engine.masks import write_masks
-from ptseg_d2.engine.recipe import RecipeError, load_config
-from ptseg_d2.engine.weights import load_network
+from ptseg_d2.errors import DataError, RecipeError
 from ptseg_d2.inference.ensemble import MeanOfNetworks
 from ptseg_d2.pseudo_labels.multi_band import ConfidenceQuantiles
+from ptseg_d2.recipe.configs import load_config
+from ptseg_d2.recipe.target_files.masks import write_masks
+from ptseg_d2.training.checkpoints import load_network
 
 import numpy as np
 from tabulate import tabulate

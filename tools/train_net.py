@@ -28,17 +28,17 @@ from datetime import timedelta
 from functools import partial
 
 from ptseg_d2.data.datasets.instance_folders import add_folder_arguments, folder_overrides
-from ptseg_d2.data.image_files import DataError
-from ptseg_d2.engine.checks import check_recipe, check_stages, unfinished
-from ptseg_d2.engine.evaluation import evaluate_recipe
-from ptseg_d2.engine.folder_check import check_folders
-from ptseg_d2.engine.groups import Launcher, find_group, run_name
-from ptseg_d2.engine.launching import Processes
-from ptseg_d2.engine.recipe import RecipeError, load_config, load_recipe
-from ptseg_d2.engine.running_rounds import run_stages
-from ptseg_d2.engine.stages import run_group
-from ptseg_d2.engine.submitting import CLUSTERS, SubmititTasks
-from ptseg_d2.engine.trainer import check_meta_architecture
+from ptseg_d2.errors import DataError, RecipeError
+from ptseg_d2.recipe.checks import check_recipe, check_stages, unfinished
+from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.recipe.folder_check import check_folders
+from ptseg_d2.recipe.groups import Launcher, find_group, run_name
+from ptseg_d2.recipe.launchers.processes import Processes
+from ptseg_d2.recipe.launchers.slurm import CLUSTERS, SubmititTasks
+from ptseg_d2.recipe.runner import run_stages
+from ptseg_d2.recipe.stage_work import run_group
+from ptseg_d2.results.evaluation import evaluate_recipe
+from ptseg_d2.training.trainer import check_meta_architecture
 
 import torch
 from detectron2.config import CfgNode

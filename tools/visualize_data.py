@@ -17,7 +17,8 @@ from typing import Any
 
 from ptseg_d2.data.datasets import EVALUATOR_TYPE, register_world
 from ptseg_d2.data.datasets.instance_folders import FolderWorld, add_folder_arguments
-from ptseg_d2.data.targets import read_image, read_labels
+from ptseg_d2.data.image_files import read_image
+from ptseg_d2.data.labels import read_labels
 from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
 from ptseg_d2.visualization.overlays import Picture, draw_panoptic, side_by_side
 

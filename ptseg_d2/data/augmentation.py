@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ptseg_d2.data.categories import VOID
+from ptseg_d2.classes.tables import VOID
 
 import cv2
 import numpy as np

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from ptseg_d2.data.categories import CITYSCAPES, ClassTable
-from ptseg_d2.data.targets import DataError, read_labels
+from ptseg_d2.classes.streets import CITYSCAPES
+from ptseg_d2.classes.tables import ClassTable
+from ptseg_d2.data.labels import read_labels
+from ptseg_d2.errors import DataError
 
 import numpy as np
 from numpy.typing import NDArray

@@ -9,6 +9,8 @@ import io
 from pathlib import Path
 from typing import Any, Union
 
+from ptseg_d2.errors import DataError
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +23,6 @@ PNG_END_CHUNK = b"IEND"
 PNG_DEPTH_AT = 24  # byte of the header: bits per channel
 EXIF_ORIENTATION = 0x0112
 FIRST_TURNED = 5  # orientations from here to 8 exchange height and width
-
-
-class DataError(ValueError):
-    """A file of a data set cannot be used; the message names the file and what is wrong with it."""
 
 
 def read_image(path: PathLike) -> NDArray[np.uint8]:
@@ -138,3 +136,13 @@ def _decode(path: PathLike, data: bytes) -> Any:
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"{path}: unreadable or truncated image ({error})") from error
     return picture
+
+
+def write_png(path: Path, values: NDArray[Any]) -> None:
+    """Write an 8- or 16-bit map; raises an OSError that names the file if that fails."""
+    if not cv2.imwrite(str(path), values):
+        raise OSError(f"could not write {path}")
+
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""What is taken from a folder; a file that is named itself may end as it likes."""

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from ptseg_d2.data.samplers import MAX_BAD_DRAWS, Draw, Drawn
-from ptseg_d2.data.targets import DataError
+from ptseg_d2.errors import DataError
 from ptseg_d2.random_states import seeded
 
 import numpy as np

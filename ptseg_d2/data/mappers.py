@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ptseg_d2.classes.tables import VOID
 from ptseg_d2.data.augmentation import BORDERS, Photometric, Repaint, random_crop_affine, warp_image, warp_labels
 from ptseg_d2.data.cache import MemoryCache
-from ptseg_d2.data.categories import VOID
 from ptseg_d2.data.geometry import Geometry
-from ptseg_d2.data.restyle import Restyle
-from ptseg_d2.data.targets import check_size, read_image, read_labels
+from ptseg_d2.data.image_files import read_image
+from ptseg_d2.data.labels import check_size, read_labels
+from ptseg_d2.data.style import Restyle
 from ptseg_d2.data.views import full_view, random_view, render_image, render_labels
 
 import cv2

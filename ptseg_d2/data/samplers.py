@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from ptseg_d2.data.targets import DataError
+from ptseg_d2.errors import DataError
 
 import numpy as np
 

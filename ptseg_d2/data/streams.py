@@ -13,8 +13,8 @@ from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 from ptseg_d2.data.loader import StreamDataset
 from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
-from ptseg_d2.data.restyle import RandomStyle
 from ptseg_d2.data.samplers import Draw, by_importance, by_rare_class, shuffled
+from ptseg_d2.data.style import RandomStyle
 
 import numpy as np
 from detectron2.config import CfgNode

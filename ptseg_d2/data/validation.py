@@ -10,7 +10,7 @@ from ptseg_d2.data.augmentation import warp_image, warp_labels
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.geometry import scaling
 from ptseg_d2.data.mappers import decode, to_tensor, where_from
-from ptseg_d2.data.targets import DataError
+from ptseg_d2.errors import DataError
 
 import numpy as np
 import torch

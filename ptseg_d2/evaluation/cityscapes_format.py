@@ -22,7 +22,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptseg_d2.data.categories import CITYSCAPES, ClassTable
+from ptseg_d2.classes.streets import CITYSCAPES
+from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.evaluation.coco_panoptic import CocoPanopticWriter, ImageId, picture_name
 from ptseg_d2.evaluation.ground_truth import label_id_table
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo

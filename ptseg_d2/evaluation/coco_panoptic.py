@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-from ptseg_d2.data.categories import CITYSCAPES, ClassTable
+from ptseg_d2.classes.streets import CITYSCAPES
+from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo
 from ptseg_d2.panoptic_ids import ids_to_rgb
 

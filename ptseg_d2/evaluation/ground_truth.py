@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ptseg_d2.classes.streets import CITYSCAPES
+from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.data.cache import MemoryCache
-from ptseg_d2.data.categories import CITYSCAPES, ClassTable
-from ptseg_d2.data.image_files import DataError, PathLike
-from ptseg_d2.data.targets import Labels, read_labels
+from ptseg_d2.data.image_files import PathLike
+from ptseg_d2.data.labels import Labels, read_labels
+from ptseg_d2.errors import DataError
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR, encode
 
 import numpy as np

@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
-from ptseg_d2.data.image_files import DataError
-from ptseg_d2.evaluation.panoptic_png import read_panoptic_png
+from ptseg_d2.data.image_files import PNG_END_CHUNK, PNG_SIGNATURE, PathLike
+from ptseg_d2.errors import DataError
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
 
-PathLike = Union[str, Path]
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 Annotation = Mapping[str, Any]
 
 
@@ -182,3 +185,31 @@ class PanopticScorer:
 
 def _size(ids: Any) -> str:
     return f"{ids.shape[1]} x {ids.shape[0]}"
+
+
+ID_BITS = 0xFFFFFF
+
+
+TO_RGBA = {3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
+
+
+def read_panoptic_png(path: PathLike) -> NDArray[np.int32]:
+    """(H, W) segment ids in [0, 2**24) of a PNG with three channels; a fourth one, transparency, is dropped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: the file is no PNG, damaged or truncated, or has other channels.
+    """
+    data = Path(path).read_bytes()
+    if not data.startswith(PNG_SIGNATURE):
+        raise DataError(f"{path}: not a PNG file")
+    # Some decoders accept a PNG that was cut off within its rows; its end chunk shows that it is complete.
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if PNG_END_CHUNK in data[-64:] else None
+    if picture is None:
+        raise DataError(f"{path}: damaged or truncated PNG")
+    if picture.ndim != 3 or picture.dtype != np.uint8:
+        raise DataError(
+            f"{path}: expected 8-bit RGB with id = R + 256 G + 65536 B, got {picture.dtype} of shape {picture.shape}"
+        )
+    rgba = cv2.cvtColor(picture, TO_RGBA[picture.shape[2]])
+    return np.ascontiguousarray((rgba.view("<u4")[..., 0] & ID_BITS).view("<i4"), dtype=np.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Union
 
-from ptseg_d2.data.categories import SIXTEEN_WAY, ClassTable
+from ptseg_d2.classes.tables import SIXTEEN_WAY, ClassTable
 from ptseg_d2.evaluation.ground_truth import GroundTruth
 from ptseg_d2.evaluation.instance_ap import InstanceAP
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality

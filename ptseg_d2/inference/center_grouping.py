@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ptseg_d2.inference.merging import merge_panoptic
-from ptseg_d2.inference.predictor import mean_per_instance
+from ptseg_d2.inference.panoptic_model import mean_per_instance
 from ptseg_d2.resizing import resize
 
 import torch

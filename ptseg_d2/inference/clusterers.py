@@ -5,10 +5,12 @@ Shapes: M points, E embedding dims.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ptseg_d2.inference.clustering import agglomerative, mean_shift_plus, sampled_mean_shift
 
+import torch
 from torch import Tensor
 
 CLUSTERINGS = ("mean_shift_plus", "mean_shift", "agglomerative")
@@ -71,3 +73,41 @@ class Clustering:
                 points, self.bandwidth or self.delta_var, min_size, self.num_samples, seed=self.seed
             )
         return agglomerative(points, self.delta_dist, self.num_samples, self.seed, min_size)
+
+
+@torch.no_grad()
+def cluster_things(
+    embeddings: Tensor,
+    sem_seg: Tensor,
+    thing_ids: Iterable[int],
+    cluster: Callable[[Tensor], Tensor],
+    min_area: int,
+) -> Tensor:
+    """Cluster each thing class inside its own mask (thesis Algorithm 2, lines 4-11).
+
+    Args:
+        embeddings: (E, H, W) float.
+        sem_seg: (H, W) int64 classes.
+        thing_ids: classes to cluster; instances are numbered in ascending class order.
+        cluster: (M, E) points -> (M,) int64 labels 0..K-1, -1 = none.
+        min_area: class masks with fewer pixels are skipped.
+
+    Returns:
+        (H, W) int64: 0 or 1..K, each instance inside one class.
+
+    Raises:
+        ValueError: embeddings and classes of different sizes.
+    """
+    if embeddings.shape[-2:] != sem_seg.shape:
+        raise ValueError(f"embeddings {tuple(embeddings.shape)} and classes {tuple(sem_seg.shape)} differ in size")
+    features, classes = embeddings.flatten(1), sem_seg.flatten()
+    instance_ids = torch.zeros_like(classes, dtype=torch.int64)
+    num_instances = 0
+    for thing in sorted(thing_ids):
+        pixels = torch.nonzero(classes == thing)[:, 0]
+        if len(pixels) < max(1, min_area):
+            continue
+        labels = cluster(features[:, pixels].T.contiguous())
+        instance_ids[pixels] = torch.where(labels >= 0, labels + 1 + num_instances, 0)
+        num_instances += int(labels.max()) + 1
+    return instance_ids.view(sem_seg.shape)

@@ -5,11 +5,10 @@ Shapes: K instances, H x W pixels. Instance id <= 0 = none; class 255 = void; se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ptseg_d2.inference.components import connected_pieces
-from ptseg_d2.pseudo_labels.guidance import majority_classes
 
 import torch
 from torch import Tensor
@@ -147,3 +146,27 @@ def connected_component_instances(sem_seg: Tensor, thing_ids: Collection[int], m
         instance_ids += numbers[pieces]
         num_instances += int(kept.sum())
     return instance_ids
+
+
+_NUM_CLASSES = 256
+
+
+def majority_classes(instance_ids: Tensor, sem_seg: Tensor, thing_ids: Iterable[int]) -> Tensor:
+    """The thing class that most pixels of each instance have; the lower class id when two are equal.
+
+    Args:
+        instance_ids: (H, W) int64.
+        sem_seg: (H, W) int64 classes; stuff and 255 do not vote.
+        thing_ids: classes that do.
+
+    Returns:
+        (K,) int64, entry k - 1 for instance k, K the highest id; 255 = no pixel of a thing class.
+    """
+    ids, classes = instance_ids.flatten(), sem_seg.flatten().long()
+    num_instances = max(0, int(ids.max())) if ids.numel() else 0
+    voters = (ids > 0) & torch.isin(classes, torch.tensor(sorted(thing_ids), device=classes.device))
+    votes = ((ids[voters].long() - 1) * _NUM_CLASSES + classes[voters]).bincount(minlength=num_instances * _NUM_CLASSES)
+    votes = votes.view(num_instances, _NUM_CLASSES)
+    # Unlike a plain argmax, one vote for a lower class id settles a tie on every device.
+    ranked = votes * _NUM_CLASSES + torch.arange(_NUM_CLASSES - 1, -1, -1, device=votes.device)
+    return torch.where(votes.sum(1) > 0, ranked.argmax(1), _VOID)

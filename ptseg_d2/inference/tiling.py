@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ptseg_d2.inference.predictor import PanopticModel, keep_sure, mean_per_instance
+from ptseg_d2.inference.panoptic_model import PanopticModel, keep_sure, mean_per_instance
 from ptseg_d2.inference.stitching import Box, stitch_instances
 
 import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ptseg_d2.data.categories import VOID
+from ptseg_d2.classes.tables import VOID
 from ptseg_d2.resizing import resize
 
 import torch

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 from detectron2.utils import comm
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -39,3 +39,8 @@ def average_statistics_(norms: Sequence[_BatchNorm]) -> None:
         mean = mean_over_processes(torch.cat(statistics))
         for own, shared in zip(statistics, mean.split([len(x) for x in statistics])):
             own.copy_(shared)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside DistributedDataParallel, or the model itself."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model

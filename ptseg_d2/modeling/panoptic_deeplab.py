@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from ptseg_d2.data.categories import VOID
+from ptseg_d2.classes.tables import VOID
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.modeling.network import DenseNetwork, network_options
 

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.finders import PanopticOptions, embedding_instances
-from ptseg_d2.inference.predictor import find_instances, merge_instances
+from ptseg_d2.inference.instance_grouping import PanopticOptions, embedding_instances
+from ptseg_d2.inference.panoptic_model import find_instances, merge_instances
 from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.losses.semantic import cross_entropy
 from ptseg_d2.modeling.embedding_net import build_criterion, decoder_options, ignore_small, shrink_labels
-from ptseg_d2.modeling.embedding_teacher import build_clustering, panoptic_options
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
+from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
 from ptseg_d2.modeling.scse import SCSE
 from ptseg_d2.modeling.semantic_segmentor import running_class_weights
 from ptseg_d2.modeling.unet import TwoHeadUNetDecoder
@@ -103,7 +103,7 @@ class PanopticUNet(DenseNetwork):
             "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "criterion": build_criterion(embedding),
             "clustering": build_clustering(cfg),
-            "panoptic": panoptic_options(cfg),
+            "panoptic": build_panoptic_options(cfg),
             "semantic_weight": unet.SEMANTIC_WEIGHT,
             "class_balance": cfg.MODEL.SEM_SEG_HEAD.CLASS_BALANCE,
             "per_class": unet.PER_CLASS,

@@ -7,7 +7,7 @@ Nothing here has a gradient.
 
 from __future__ import annotations
 
-from ptseg_d2.data.categories import VOID
+from ptseg_d2.classes.tables import VOID
 from ptseg_d2.data.views import warp_to_canvas, warp_to_view
 
 import torch

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ptseg_d2.data.categories import CITYSCAPES, VOID, ClassTable, single_thing
-from ptseg_d2.data.datasets import cityscapes, cvppp, gta5, minileaves, miniscapes, mixed, synthia
+from ptseg_d2.classes.streets import CITYSCAPES
+from ptseg_d2.classes.tables import VOID, ClassTable, single_thing
+from ptseg_d2.data.datasets import cityscapes, cvppp, gta5, synthia
+from ptseg_d2.data.datasets import gta5_trucktrain as mixed
 from ptseg_d2.data.datasets.instance_folders import FOLDER_NAMES, FolderWorld
 from ptseg_d2.data.datasets.paths import MINILEAVES_FIX, MINISCAPES_FIX, REAL_DATA_FIX, datasets_root
 from ptseg_d2.panoptic_ids import LABEL_DIVISOR
+from ptseg_d2.worlds import minileaves, miniscapes
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog

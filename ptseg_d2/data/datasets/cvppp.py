@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import single_thing
+from ptseg_d2.classes.tables import single_thing
 from ptseg_d2.data.datasets.paths import missing, require
 from ptseg_d2.data.datasets.plant_split import PARTS, count_by_part, read_or_make_split
 

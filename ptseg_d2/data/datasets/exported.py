@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.categories import CITYSCAPES, ClassTable
+from ptseg_d2.classes.streets import CITYSCAPES
+from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.data.datasets import panoptic_metadata
 
 from detectron2.data import DatasetCatalog, MetadataCatalog

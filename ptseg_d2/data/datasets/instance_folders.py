@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.data.inputs import IMAGE_SUFFIXES
+from ptseg_d2.data.image_files import IMAGE_SUFFIXES
 
 from detectron2.config import CfgNode
 

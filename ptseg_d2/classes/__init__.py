@@ -1,0 +1,1 @@
+"""Classes of data sets: tables of names, colours and label ids."""

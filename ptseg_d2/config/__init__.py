@@ -1,0 +1,5 @@
+"""Every configuration key that ptseg_d2 adds to Detectron2's defaults, with its unit or range."""
+
+from ptseg_d2.config.defaults import add_ptseg_config, get_ptseg_cfg
+
+__all__ = ["add_ptseg_config", "get_ptseg_cfg"]

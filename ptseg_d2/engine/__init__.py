@@ -1,1 +1,0 @@
-"""Training: Detectron2's trainer with our loaders and hooks, and recipes of several stages."""

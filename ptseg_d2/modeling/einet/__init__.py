@@ -1,0 +1,1 @@
+"""EINet: embedding-interaction based panoptic segmentation."""

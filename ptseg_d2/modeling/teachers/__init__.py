@@ -1,0 +1,1 @@
+"""Student and teacher: the meta-architectures of self-training."""

@@ -1,0 +1,1 @@
+"""Panoptic results of a finished run on images, folders and videos."""

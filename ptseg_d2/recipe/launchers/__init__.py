@@ -1,0 +1,1 @@
+"""What runs the groups of a stage in other processes."""

@@ -1,0 +1,1 @@
+"""Files that a stage predicts for every target image, for later stages."""

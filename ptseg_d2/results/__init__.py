@@ -1,0 +1,1 @@
+"""What is evaluated, into which rows of results.json, and exported."""

@@ -1,0 +1,1 @@
+"""Training one model: trainer, hooks, checkpoints, early stopping, and what only looks at it."""

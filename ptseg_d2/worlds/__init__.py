@@ -1,0 +1,1 @@
+"""Drawn worlds: data of the real data sets' layouts, made on the spot."""

@@ -1,0 +1,131 @@
+"""The consistency loss inside instance self-training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from detectron2.utils.events import EventStorage
+from tiny import small
+from torch import Tensor
+
+CONSISTENCY = "loss_consistency_target"
+
+
+def build(weight: float, rotation: float = 0.0, *overrides: str) -> EmbeddingMomentumTeacher:
+    """A student that differs from its teacher, the same one every time."""
+    torch.manual_seed(0)
+    keys = ["INSTANCE.CONSISTENCY_WEIGHT", str(weight), "INSTANCE.CONSISTENCY_ROTATION", str(rotation)]
+    config = small("selftrain_icm.yaml", "MODEL.SELF_TRAINING.RAMP_ITERS", "0", "SEED", "3", *keys, *overrides)
+    model = build_model(config).train()
+    assert isinstance(model, EmbeddingMomentumTeacher)
+    with torch.no_grad():
+        for parameter in model.student.head.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def target(predicted: int = 13) -> list[dict[str, Any]]:
+    """Two views of 32x64; the left half is predicted as one class (13 = car)."""
+    generator = torch.Generator().manual_seed(0)
+    views = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8, generator=generator)
+    columns = torch.arange(64).expand(32, -1)
+    return [
+        {
+            "student_views": views,
+            "teacher_views": views,
+            "predicted_views": torch.where(columns < 32, predicted, 0).expand(2, -1, -1),
+            "domain": "target",
+        }
+    ]
+
+
+def losses_of(model: EmbeddingMomentumTeacher, items: list[dict[str, Any]]) -> dict[str, Tensor]:
+    with EventStorage():
+        losses: Any = model(items)
+    return losses
+
+
+def test_weight_0_has_no_term() -> None:
+    model = build(0.0, rotation=180.0)
+    assert model.consistency is None
+    assert CONSISTENCY not in losses_of(model, target())
+
+
+@pytest.mark.parametrize("rotation", [0.0, 180.0])
+def test_weight_multiplies_and_the_student_alone_learns(rotation: float) -> None:
+    once, twice = (losses_of(build(weight, rotation), target()) for weight in (1.0, 2.0))
+    assert once[CONSISTENCY].item() > 0
+    assert twice[CONSISTENCY].item() == pytest.approx(2 * once[CONSISTENCY].item(), rel=1e-5)
+    assert set(once) - {CONSISTENCY} == set(losses_of(build(0.0), target()))
+    model = build(1.0, rotation)
+    losses_of(model, target())[CONSISTENCY].backward()
+    assert any(p.grad is not None and p.grad.any() for p in model.student.parameters())
+    assert all(p.grad is None for p in model.teacher.parameters())
+
+
+def test_other_terms_do_not_notice() -> None:
+    without, with_it = (losses_of(build(weight, 180.0), target()) for weight in (0.0, 1.0))
+    assert all(torch.equal(without[name], with_it[name]) for name in without)
+
+
+def test_classes_of_other_groups_are_not_compared() -> None:
+    model = build(1.0, 0.0, "INSTANCE.GROUP", "('person', 'rider')")
+    assert losses_of(model, target(13))[CONSISTENCY].item() == 0
+    assert losses_of(model, target(11))[CONSISTENCY].item() > 0
+
+
+def test_teacher_sees_turned_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teacher that copies its input: what is turned there and back is the input where the mask says so."""
+    model = build(1.0, 180.0)
+    seen: list[Tensor] = []
+
+    def copy_input(images: Tensor) -> Tensor:
+        seen.append(images)
+        return images.float()
+
+    monkeypatch.setattr(model.teacher, "predict_strided", copy_input)
+    torch.manual_seed(0)
+    clean = torch.full((2, 3, 32, 64), 200.0)
+    embeddings, inside = model._turned_embeddings(clean, clean)
+    colour = model.teacher.mean_colour.flatten()
+    assert torch.allclose(seen[0][:, :, 0, 0], colour.expand(2, -1))  # a corner that the image has left
+    assert not inside.all() and inside.any(dim=(1, 2)).all()
+    shown = embeddings.permute(0, 2, 3, 1)[inside]
+    assert ((shown - 200).abs().amax(1) < 1).float().mean() > 0.95  # the rest lies at the border of the turned image
+
+
+def test_without_rotation_the_teacher_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {}
+    for rotation in (0.0, 180.0):
+        model = build(1.0, rotation)
+        predict = model.teacher.predict_strided
+        seen: list[Tensor] = []
+
+        def counted(images: Tensor, predict: Any = predict, seen: list[Tensor] = seen) -> Tensor:
+            seen.append(images)
+            return predict(images)
+
+        monkeypatch.setattr(model.teacher, "predict_strided", counted)
+        losses_of(model, target())
+        calls[rotation] = len(seen)
+    assert calls == {0.0: 1, 180.0: 2}
+
+
+def test_log_counts_instances() -> None:
+    """Two views, three instances of which one is below the threshold of .3; a view without any counts as well."""
+    model = build(0.0)
+    assert model.stability == 0.3
+    with EventStorage() as storage:
+        model._log(2, [0.2, 0.3, 1.0])
+        assert {name: value for name, (value, _) in storage.latest().items()} == {
+            "pseudo/instances": 1.5,
+            "pseudo/stability": pytest.approx(0.5),
+            "pseudo/unstable": pytest.approx(1 / 3),
+        }
+        model._log(2, [])
+        assert {value for value, _ in storage.latest().values()} == {0.0}

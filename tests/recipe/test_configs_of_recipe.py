@@ -1,0 +1,231 @@
+"""Which stages run, with which settings, and what a second visit does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ptseg_d2.errors import RecipeError
+from ptseg_d2.recipe import stage_work as stages
+from ptseg_d2.recipe.configs import load_config, load_recipe, trains_groups
+from ptseg_d2.recipe.groups import run_configs
+from ptseg_d2.recipe.target_files.masks import with_masks
+from ptseg_d2.runs.records import is_finished, read_done, run_once, settings
+
+import pytest
+from detectron2.config import CfgNode
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_the_main_recipe_runs_its_stages_in_order() -> None:
+    stages = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", "out"])
+    assert [cfg.RECIPE.STAGE for cfg in stages] == [
+        "semantic_source",
+        "semantic_adapted",
+        "semantic_selftrain",
+        "instance_source",
+        "instance_adapted",
+        "instance_selftrain",
+    ]
+    assert [cfg.OUTPUT_DIR for cfg in stages] == [f"out/{cfg.RECIPE.STAGE}" for cfg in stages]
+    assert stages[2].MODEL.WEIGHTS == "out/semantic_adapted/model_final.pth"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_config_starts_from_stages_it_needs(path: Path) -> None:
+    stages = [cfg.RECIPE.STAGE for cfg in load_recipe(path)]
+    for position, cfg in enumerate(load_recipe(path)):
+        for earlier in (cfg.RECIPE.INIT_FROM, cfg.RECIPE.MASKS_FROM):
+            assert not earlier or earlier in stages[:position]
+
+
+def test_overrides_reach_every_stage() -> None:
+    stages = load_recipe(CONFIGS / "selftrain_icm.yaml", ["DATASETS.SOURCE", "('mine',)", "SOLVER.MAX_ITER", "7"])
+    assert {cfg.DATASETS.SOURCE for cfg in stages} == {("mine",)}
+    assert {cfg.SOLVER.MAX_ITER for cfg in stages} == {7}
+
+
+def test_oracle_is_the_supervised_half_on_target_labels() -> None:
+    oracle = {cfg.RECIPE.STAGE: cfg for cfg in load_recipe(CONFIGS / "oracle.yaml")}
+    source = {cfg.RECIPE.STAGE: cfg for cfg in load_recipe(CONFIGS / "selftrain_icm.yaml")}
+    assert sorted(oracle) == ["instance_source", "semantic_source"]
+    for stage, cfg in oracle.items():
+        ours, theirs = settings(cfg), settings(source[stage])
+        assert [key for key in ours if ours[key] != theirs[key]] == ["DATASETS.SOURCE"]
+    assert load_config(CONFIGS / "oracle.yaml").RECIPE.SUPERVISED_ROW == "oracle"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["SOLVER.MAX_ITERS", "3"], "MAX_ITERS"),
+        (["RECIPE.STAGE", "warmup"], "expected '' or one of semantic_source"),
+        (["SOLVER.MAX_ITER"], "MAX_ITER"),
+    ],
+)
+def test_bad_overrides_name_the_key(overrides: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_config(CONFIGS / "semantic_source.yaml", overrides)
+
+
+def test_unknown_key_in_a_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("MODEL:\n  BAKCBONE: 1\n")
+    with pytest.raises(RecipeError, match="BAKCBONE"):
+        load_config(path)
+
+
+def test_missing_config_file() -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere.yaml"):
+        load_config("nowhere.yaml")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> CfgNode:
+    """The config of one stage below a temporary OUTPUT_DIR."""
+    return load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", str(tmp_path)])[0]
+
+
+def test_finished_stage_is_not_run_again(stage: CfgNode) -> None:
+    visits: list[str] = []
+
+    def work(cfg: CfgNode) -> dict[str, Any]:
+        visits.append(cfg.OUTPUT_DIR)
+        return {"found": 3}
+
+    run_once(stage, work)
+    run_once(stage, work)
+    assert visits == [stage.OUTPUT_DIR]
+    done = read_done(stage.OUTPUT_DIR)
+    assert done["found"] == 3 and done["settings"]["SOLVER.MAX_ITER"] == stage.SOLVER.MAX_ITER
+
+
+def test_failed_stage_is_run_again(stage: CfgNode) -> None:
+    def fail(cfg: CfgNode) -> None:
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        run_once(stage, fail)
+    with pytest.raises(RecipeError, match="is not finished"):
+        read_done(stage.OUTPUT_DIR)
+    run_once(stage, lambda cfg: None)
+    assert read_done(stage.OUTPUT_DIR)["seconds"] >= 0
+
+
+def test_other_settings_are_refused_and_named(stage: CfgNode) -> None:
+    run_once(stage, lambda cfg: None)
+    before = (Path(stage.OUTPUT_DIR) / "done.json").read_text()
+    changed = stage.clone()
+    changed.defrost()
+    changed.SOLVER.MAX_ITER += 1
+    with pytest.raises(RecipeError, match=rf"SOLVER.MAX_ITER was {stage.SOLVER.MAX_ITER}, is"):
+        run_once(changed, lambda cfg: None)
+    assert (Path(stage.OUTPUT_DIR) / "done.json").read_text() == before
+
+
+def test_moved_output_and_other_device_are_the_same_settings(stage: CfgNode, tmp_path: Path) -> None:
+    moved = load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", "elsewhere", "DATALOADER.NUM_WORKERS", "2"])[0]
+    assert json.dumps(settings(moved)) == json.dumps(settings(stage))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_warm_up_ends_before_the_training(path: Path) -> None:
+    for cfg in load_recipe(path):
+        if not cfg.RECIPE.STAGE.endswith("_adapted"):
+            assert cfg.SOLVER.WARMUP_ITERS <= cfg.SOLVER.MAX_ITER // 4
+
+
+def test_stage_built_on_an_older_run_is_refused(tmp_path: Path) -> None:
+    source, adapted = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path)])
+    run_once(source, lambda cfg: None)
+    run_once(adapted, lambda cfg: None)
+    run_once(adapted, lambda cfg: None)
+    (tmp_path / "semantic_source" / "done.json").unlink()
+    run_once(source, lambda cfg: None)
+    with pytest.raises(RecipeError, match="built on an earlier run of semantic_source"):
+        run_once(adapted, lambda cfg: None)
+
+
+def test_a_stage_is_not_resumed_on_another_start(tmp_path: Path) -> None:
+    """A needed stage that was made again since the interruption; `started.json` of older versions does not know it."""
+    source, adapted = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path)])
+    run_once(source, lambda cfg: None)
+    stages._begin(adapted, resume=False)
+    started = tmp_path / "semantic_adapted" / "started.json"
+    assert json.loads(started.read_text())["built_on"] == {"semantic_source": read_done(source.OUTPUT_DIR)["id"]}
+    stages._begin(adapted, resume=True)
+    (tmp_path / "semantic_source" / "done.json").unlink()
+    run_once(source, lambda cfg: None)
+    with pytest.raises(RecipeError, match="semantic_adapted was built on an earlier run of semantic_source"):
+        stages._begin(adapted, resume=True)
+    started.write_text(json.dumps({"settings": settings(adapted)}))
+    stages._begin(adapted, resume=True)
+    (tmp_path / "semantic_source" / "done.json").unlink()
+    run_once(source, lambda cfg: None)
+    stages._begin(adapted, resume=False)  # from the beginning
+
+
+def test_needed_stages_live_in_their_own_folder() -> None:
+    """The asked stage is in OUTPUT_DIR, everything that it needs is found in RECIPE.NEEDS_DIR."""
+    stages = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", "mine", "RECIPE.NEEDS_DIR", "shared"])
+    assert [cfg.OUTPUT_DIR for cfg in stages] == [
+        *(f"shared/semantic_{stage}" for stage in ("source", "adapted", "selftrain")),
+        *("shared/instance_source", "shared/instance_adapted", "mine/instance_selftrain"),
+    ]
+    assert stages[-1].MODEL.WEIGHTS == "shared/instance_adapted/model_final.pth"
+    assert with_masks(stages[-1]).INPUT.PREDICTED_MASKS == "shared/semantic_selftrain/target_masks/index.json"
+    assert stages[2].MODEL.WEIGHTS == "shared/semantic_adapted/model_final.pth"
+
+
+def test_shared_stages_are_the_same_in_every_config(tmp_path: Path) -> None:
+    """Where a stage is, and who asks for it, is no setting; a stage built on one made again is found out."""
+    own = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path / "shared")])
+    for cfg in own:
+        run_once(cfg, lambda cfg: None)
+    overrides = ["RECIPE.NEEDS_DIR", str(tmp_path / "shared"), "OUTPUT_DIR", str(tmp_path / "mine")]
+    source, adapted, selftrain = load_recipe(CONFIGS / "semantic_selftrain.yaml", overrides)
+    assert is_finished(source) and is_finished(adapted) and not is_finished(selftrain)
+    run_once(with_masks(selftrain), lambda cfg: None)
+    assert list(read_done(selftrain.OUTPUT_DIR)["built_on"]) == ["semantic_adapted"]
+    (tmp_path / "shared" / "semantic_adapted" / "done.json").unlink()
+    run_once(adapted, lambda cfg: None)
+    with pytest.raises(RecipeError, match="built on an earlier run of semantic_adapted"):
+        is_finished(with_masks(selftrain))
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "instance").glob("*.yaml")), ids=lambda path: path.name)
+def test_instance_configs_share_the_stages_of_the_main_recipe(path: Path) -> None:
+    """With the same settings, so that the second one finds them finished."""
+    main = {cfg.OUTPUT_DIR: settings(cfg) for cfg in load_recipe(CONFIGS / "selftrain_icm.yaml")}
+    for cfg in load_recipe(path)[:-1]:
+        if not trains_groups(cfg):
+            assert main[cfg.OUTPUT_DIR] == settings(cfg)
+
+
+@pytest.mark.parametrize(
+    ("config", "stage", "iterations"),
+    [
+        *(
+            (f"{name}_{share}", "instance_selftrain", 320)
+            for name in ("all", "base", "ccm", "icm")
+            for share in (0, 25)
+        ),
+        *(("icm_50", "instance_selftrain", 320), ("icm_75", "instance_selftrain", 320)),
+        ("base_25", "instance_source", load_config(CONFIGS / "instance_source.yaml").SOLVER.MAX_ITER),
+        ("ccm_25", "instance_source", load_config(CONFIGS / "instance_source.yaml").SOLVER.MAX_ITER),
+    ],
+)
+def test_instance_configs_have_the_same_iterations_over_all_groups(config: str, stage: str, iterations: int) -> None:
+    stages = {cfg.RECIPE.STAGE: cfg for cfg in load_recipe(CONFIGS / "instance" / f"{config}.yaml")}
+    assert sum(cfg.SOLVER.MAX_ITER for cfg in run_configs(stages[stage])) == pytest.approx(iterations, abs=1)
+    share = stages["instance_selftrain"].SOLVER.SOURCE_PER_BATCH / 8
+    assert (
+        config.endswith(f"_{100 * share:.0f}") and stages["instance_selftrain"].SOLVER.TARGET_PER_BATCH == 8 - 8 * share
+    )
+
+
+def test_icm_25_is_the_instance_self_training_of_the_main_recipe() -> None:
+    main, icm = (load_recipe(CONFIGS / name)[-1] for name in ("selftrain_icm.yaml", "instance/icm_25.yaml"))
+    assert settings(main) == settings(icm)

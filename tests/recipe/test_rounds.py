@@ -1,0 +1,219 @@
+"""Rounds of self-training: which stages, which masks guide them, when they end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ptseg_d2.classes.streets import THING_IDS
+from ptseg_d2.classes.tables import VOID
+from ptseg_d2.data.dataset_dicts import load_dataset, target_dicts
+from ptseg_d2.data.labels import read_labels
+from ptseg_d2.errors import RecipeError
+from ptseg_d2.recipe.agreement import measure_agreement
+from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.recipe.rounds import (
+    agreement_basis,
+    agreement_file,
+    best_round,
+    read_agreement,
+    rounds_of,
+    stage_name,
+    tried_rounds,
+)
+from ptseg_d2.recipe.runner import run_stages
+from ptseg_d2.recipe.target_files.guidance import oracle_guide
+from ptseg_d2.results.rows import Rows
+from ptseg_d2.runs.records import built_on, settings
+
+import cv2
+import numpy as np
+import pytest
+from detectron2.config import CfgNode
+from tiny import CONFIGS, TINY
+
+RECIPE = CONFIGS / "selftrain_icm.yaml"
+ORACLE = ["RECIPE.GUIDANCE", "ground_truth", "RECIPE.ORACLE_GUIDANCE", "miniscapes_cityscapes_labeled_train"]
+
+
+def three_rounds(*overrides: str) -> dict[str, CfgNode]:
+    stages = load_recipe(RECIPE, ["RECIPE.ROUNDS", "3", "OUTPUT_DIR", "out", "RECIPE.NEEDS_DIR", "shared", *overrides])
+    return {stage_name(cfg): cfg for cfg in stages}
+
+
+def test_each_round_starts_from_the_last() -> None:
+    stages = three_rounds()
+    assert list(stages)[4:] == [
+        *("instance_adapted", "instance_selftrain"),
+        *("semantic_selftrain_round2", "instance_selftrain_round2"),
+        *("semantic_selftrain_round3", "instance_selftrain_round3"),
+    ]
+    chain = [
+        (stages[name].MODEL.WEIGHTS, stages[name].INPUT.PREDICTED_MASKS, stages[name].INPUT.GUIDANCE_MASKS)
+        for name in list(stages)[6:]
+    ]
+    masks, guidance = "target_masks/index.json", "target_guidance/index.json"
+    group = "{group}/model_final.pth"
+    assert chain == [
+        (
+            "shared/semantic_selftrain/model_final.pth",
+            f"shared/semantic_selftrain/{masks}",
+            f"out/instance_selftrain/{guidance}",
+        ),
+        (f"out/instance_selftrain/{group}", f"out/semantic_selftrain_round2/{masks}", ""),
+        (
+            "out/semantic_selftrain_round2/model_final.pth",
+            f"out/semantic_selftrain_round2/{masks}",
+            f"out/instance_selftrain_round2/{guidance}",
+        ),
+        (f"out/instance_selftrain_round2/{group}", f"out/semantic_selftrain_round3/{masks}", ""),
+    ]
+    assert [cfg.OUTPUT_DIR for cfg in stages.values()][-1] == "out/instance_selftrain_round3"
+
+
+def test_guidance_can_be_left_out_or_read_from_labels() -> None:
+    assert three_rounds("RECIPE.GUIDANCE", "none")["semantic_selftrain_round2"].INPUT.GUIDANCE_MASKS == ""
+    masks = {cfg.INPUT.GUIDANCE_MASKS for name, cfg in three_rounds(*ORACLE).items() if name.startswith("semantic")}
+    assert masks == {"", "out/oracle_guidance/index.json"}
+
+
+def test_the_share_of_true_instances_is_a_setting_of_the_stages_that_it_guides(tmp_path: Path) -> None:
+    stages = three_rounds(*ORACLE, "OUTPUT_DIR", str(tmp_path))
+    key = "RECIPE.ORACLE_GUIDANCE_SHARE"
+    guided = [name for name, cfg in stages.items() if key in settings(cfg)]
+    assert guided == ["semantic_selftrain_round2", "semantic_selftrain_round3"]
+    done = tmp_path / "semantic_selftrain_round2" / "done.json"
+    done.parent.mkdir()
+    done.write_text(json.dumps({"id": "a stage is not built on itself"}))
+    assert built_on(stages["semantic_selftrain_round2"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("agreements", "mark", "kept"), [([50.0, 51.0], "_oracle_guidance", 2), ([50.0, 49.0], "", 1), ([50.0], "", 1)]
+)
+def test_what_true_instances_have_guided_says_so_in_its_name(
+    agreements: list[float], mark: str, kept: int, tmp_path: Path
+) -> None:
+    options = [*ORACLE, "RECIPE.ROUNDS", "2", "OUTPUT_DIR", str(tmp_path)]
+    stages = load_recipe(RECIPE, options)
+    for pair, agreement in zip(rounds_of(stages), agreements):
+        agreement_file(pair).parent.mkdir()
+        agreement_file(pair).write_text(json.dumps({"agreement": agreement, "basis": agreement_basis(pair)}))
+    rows = Rows(load_config(RECIPE, options), stages)
+    rounds = ["selftrain_round1", "selftrain_oracle_guidance_round2"] if len(agreements) > 1 else []
+    assert rows.panoptic_rows() == ["source", *rounds, f"selftrain{mark}"]
+    assert rows.final[0] == ("semantic_selftrain" if kept == 1 else "semantic_selftrain_round2")
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "message"),
+    [
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "0"], "RECIPE.ROUNDS = 0; expected 1 or more"),
+        ("semantic_selftrain.yaml", ["RECIPE.ROUNDS", "2"], "but this recipe has only semantic_source, semantic_adapt"),
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "RECIPE.GUIDANCE", "all"], "expected one of predicted, none"),
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "RECIPE.GUIDANCE", "ground_truth"], "name the labelled twin"),
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "RECIPE.ORACLE_GUIDANCE_SHARE", "7.0"], "a share in .0, 1."),
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "RECIPE.AGREEMENT_IMAGES", "0"], "expected 1 or more"),
+        ("selftrain_icm.yaml", ["RECIPE.ROUNDS", "2", "MODEL.SELF_TRAINING.PSEUDO_LABELS", "predicted"], "a teacher"),
+    ],
+)
+def test_bad_keys(config: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(CONFIGS / config, overrides)
+
+
+@pytest.mark.parametrize(
+    ("agreements", "best"), [([50], 0), ([50, 51], 1), ([50, 50], 0), ([50, 51, 49], 1), ([50, 49, 60], 0)]
+)
+def test_the_last_round_of_the_rise_counts(agreements: list[float], best: int) -> None:
+    assert best_round(agreements) == best
+
+
+@pytest.fixture(scope="module")
+def two_rounds(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CfgNode, list[CfgNode]]]:
+    """A tiny recipe after two rounds, in a world without any label of the target's training images."""
+    root = tmp_path_factory.mktemp("rounds")
+    shutil.copytree(drawn_world, root / "data")
+    shutil.rmtree(root / "data" / "miniscapes" / "cityscapes" / "gtFine" / "train")
+    overrides = [*TINY, "OUTPUT_DIR", str(root / "out"), "RECIPE.ROUNDS", "2", "INSTANCE.MIN_SCORE", "0.0"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETECTRON2_DATASETS", str(root / "data"))
+        cfg, stages = load_config(RECIPE, overrides), load_recipe(RECIPE, overrides)
+        run_stages(cfg, stages, resume=False)
+        yield cfg, stages
+
+
+def test_both_rounds_are_tried_and_one_counts(two_rounds: tuple[CfgNode, list[CfgNode]]) -> None:
+    cfg, stages = two_rounds
+    agreements = [agreement for _, agreement in tried_rounds(stages)]
+    rows = Rows(cfg, stages)
+    assert rows.round_rows() == ["selftrain_round1", "selftrain_round2"]
+    expected = ["instance_selftrain", "instance_selftrain_round2"][best_round(agreements)]
+    assert rows.final[1] == expected
+    assert rows.panoptic_rows() == ["source", "selftrain_round1", "selftrain_round2", "selftrain"]
+
+
+def test_guidance_is_a_class_an_island_or_nothing(two_rounds: tuple[CfgNode, list[CfgNode]]) -> None:
+    semantic = {stage_name(cfg): cfg for cfg in two_rounds[1]}["semantic_selftrain_round2"]
+    dicts = target_dicts(semantic)
+    assert len(dicts) == 6
+    for item in dicts:
+        guidance = cv2.imread(item["guidance_file_name"], cv2.IMREAD_UNCHANGED)
+        assert guidance.shape == (64, 128) and {*np.unique(guidance).tolist()} <= {*THING_IDS, 254, 255}
+
+
+def test_a_second_call_runs_nothing(two_rounds: tuple[CfgNode, list[CfgNode]]) -> None:
+    cfg, stages = two_rounds
+    before = {path: path.stat().st_mtime_ns for path in Path(cfg.OUTPUT_DIR).rglob("*") if path.is_file()}
+    run_stages(cfg, stages, resume=False)
+    assert {path: path.stat().st_mtime_ns for path in Path(cfg.OUTPUT_DIR).rglob("*") if path.is_file()} == before
+
+
+def test_agreement_of_other_models_is_not_read(two_rounds: tuple[CfgNode, list[CfgNode]]) -> None:
+    first = rounds_of(two_rounds[1])[0]
+    assert read_agreement(first) is not None
+    done = Path(first[0].OUTPUT_DIR) / "done.json"
+    text = done.read_text()
+    try:
+        done.write_text(json.dumps({**json.loads(text), "id": "made again"}))
+        assert read_agreement(first) is None
+    finally:
+        done.write_text(text)
+
+
+def test_a_model_agrees_with_itself(two_rounds: tuple[CfgNode, list[CfgNode]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the student is the teacher and sees the same image, PQ is 100."""
+    cfg, stages = two_rounds
+    rows, pair = Rows(cfg, stages), rounds_of(stages)[0]
+    teacher = rows.round_model(pair, "teacher")
+    monkeypatch.setattr(rows, "round_model", lambda *_: teacher)
+    monkeypatch.setattr("ptseg_d2.recipe.agreement.target_images", lambda cfg: (target_dicts(cfg), lambda x: x))
+    assert measure_agreement(rows, pair) == pytest.approx(100)
+
+
+def test_oracle_guidance_is_a_share_of_the_true_instances(world: Path) -> None:
+    overrides = [*ORACLE, "RECIPE.ROUNDS", "2", "RECIPE.ORACLE_GUIDANCE_SHARE"]
+    dicts = load_dataset(("miniscapes_cityscapes_unlabeled_train",), "DATASETS.TARGET")
+    labelled = load_dataset(("miniscapes_cityscapes_labeled_train",), "DATASETS.TARGET")
+    everything, some = (oracle_guide(load_config(RECIPE, [*overrides, share])) for share in ("1.0", "0.5"))
+    kept = []
+    for item, truth in zip(dicts, labelled):
+        labels = read_labels(truth)
+        is_instance = np.isin(labels.sem_seg, THING_IDS) & (labels.instance_ids > 0)
+        assert np.array_equal(everything(item), np.where(is_instance, labels.sem_seg, VOID))
+        part = some(item)
+        for number in np.unique(labels.instance_ids[is_instance]):
+            values = set((part != VOID)[is_instance & (labels.instance_ids == number)].tolist())
+            assert len(values) == 1  # an instance is shown as a whole or not at all
+            kept.append(values.pop())
+        assert (part[~is_instance] == VOID).all()
+    assert 0.2 < np.mean(kept) < 0.8 and len(kept) > 20
+
+
+def test_oracle_guidance_of_another_data_set(world: Path) -> None:
+    overrides = ["RECIPE.ORACLE_GUIDANCE", "miniscapes_cityscapes_labeled_val"]
+    guide = oracle_guide(load_config(RECIPE, overrides))
+    with pytest.raises(RecipeError, match="has no image .*; name the labelled twin of"):
+        guide(load_dataset(("miniscapes_cityscapes_unlabeled_train",), "DATASETS.TARGET")[0])
