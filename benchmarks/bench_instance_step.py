@@ -82,7 +82,7 @@ def _target_item(scene: Scene) -> dict[str, Any]:
         "student_views": views,
         "teacher_views": views,
         "thetas": full_view((height, width)).theta()[None],
-        "predicted_views": torch.from_numpy(scene.sem_seg).long()[None],
+        "class_mask_views": torch.from_numpy(scene.sem_seg).long()[None],
         "domain": "target",
     }
 

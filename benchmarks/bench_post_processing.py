@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from ptseg_d2.classes.streets import CLASS_NAMES, THING_IDS
 from ptseg_d2.inference.clusterers import Clustering, cluster_things
-from ptseg_d2.inference.instance_grouping import EmbeddingFinder, PanopticOptions
+from ptseg_d2.inference.instance_grouping import EmbeddingGrouping, PanopticOptions
 from ptseg_d2.inference.morphology import clean_instances
 from ptseg_d2.inference.panoptic_model import PanopticModel, mean_per_instance, merge_instances
 from ptseg_d2.inference.stability import instance_stability
@@ -163,8 +163,8 @@ def post_processing(
     logits, embeddings, truth = street(size, cfg.MODEL.EMBEDDING.DIM)
     options, clustering = build_panoptic_options(cfg), build_clustering(cfg)
     network = Fixed(embeddings=embeddings)
-    finder = EmbeddingFinder([((thing,), network) for thing in THING_IDS], options, clustering)
-    model = PanopticModel(Fixed(sem_seg=logits), finder, options)
+    grouping = EmbeddingGrouping([((thing,), network) for thing in THING_IDS], options, clustering)
+    model = PanopticModel(Fixed(sem_seg=logits), grouping, options)
     image = torch.zeros(3, *size)
     whole, (_, segments) = timed(lambda: model.from_logits(image, logits), runs)
     num_objects = len(truth.unique()) - 1

@@ -10,7 +10,7 @@ from detectron2.projects.point_rend import add_pointrend_config
 def add_systems_config(cfg: CfgNode) -> None:
     """Add the keys of every such system to a config that has ptseg_d2's other keys, in place."""
     _add_world(cfg)
-    _add_repainting(cfg)
+    _add_color_augmentation(cfg)
     _add_positions(cfg)
     _add_panoptic_unet(cfg)
     _add_detector(cfg)
@@ -66,7 +66,7 @@ def _add_world(cfg: CfgNode) -> None:
     cfg.WORLD.TEST_SHARE = 0.375
 
 
-def _add_repainting(cfg: CfgNode) -> None:
+def _add_color_augmentation(cfg: CfgNode) -> None:
     """Changes of source images that leave no trace of how they were recorded, before INPUT.SOURCE_STYLE; 0 = off."""
     cfg.INPUT.SOURCE_CONTRAST = 0.0  # share of the source images whose values are spread over 0..255, in [0, 1]
     cfg.INPUT.SOURCE_INVERT = 0.0  # share of the source images that become their negative, in [0, 1]

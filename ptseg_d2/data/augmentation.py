@@ -106,7 +106,7 @@ def duotone(image: NDArray[np.uint8], dark: Sequence[float], light: Sequence[flo
     return colors[cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)]
 
 
-class Repaint:
+class ColorAugmentation:
     """Changes of polarity, contrast and colour that a uint8 image survives; draws from NumPy's global generator."""
 
     def __init__(self, *, stretch: float = 0.0, invert: float = 0.0, duotone: float = 0.0) -> None:

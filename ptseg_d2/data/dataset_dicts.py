@@ -26,11 +26,11 @@ def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
     """DATASETS.TARGET, joined with the predicted masks, guidance and detections of earlier stages by image id."""
     dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
     if cfg.INPUT.PREDICTED_MASKS:
-        dicts = _with_files(dicts, cfg.INPUT.PREDICTED_MASKS, "predicted")
+        dicts = _with_files(dicts, cfg.INPUT.PREDICTED_MASKS, "class_mask")
     if cfg.INPUT.GUIDANCE_MASKS:
-        dicts = _with_files(dicts, cfg.INPUT.GUIDANCE_MASKS, "guidance")
+        dicts = _with_files(dicts, cfg.INPUT.GUIDANCE_MASKS, "guidance_mask")
     if cfg.INPUT.DETECTIONS:
-        dicts = _with_files(dicts, cfg.INPUT.DETECTIONS, "detected")
+        dicts = _with_files(dicts, cfg.INPUT.DETECTIONS, "detected_instance")
     return dicts
 
 
@@ -40,7 +40,7 @@ def _with_files(dicts: list[dict[str, Any]], index_file: str, kind: str) -> list
     Args:
         dicts: entries of the target.
         index_file: index.json, see `ptseg_d2.recipe.target_files.masks`.
-        kind: "predicted" (classes, with their shares), "guidance" or "detected" (instances).
+        kind: "class_mask" (with the shares of the classes), "guidance_mask" or "detected_instance".
     """
     index = Path(index_file)
     if not index.exists():
@@ -60,7 +60,7 @@ def _with_files(dicts: list[dict[str, Any]], index_file: str, kind: str) -> list
     joined = []
     for item in dicts:
         entry = found[item["image_id"]]
-        shares = {"class_shares": entry["class_shares"]} if kind == "predicted" else {}
+        shares = {"class_shares": entry["class_shares"]} if kind == "class_mask" else {}
         joined.append({**item, f"{kind}_file_name": str(index.parent / entry["mask"]), **shares})
     return joined
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
-from ptseg_d2.data.samplers import MAX_BAD_DRAWS, Draw, Drawn
+from ptseg_d2.data.samplers import MAX_BAD_DRAWS, ImageSampler, Sample
 from ptseg_d2.errors import DataError
 from ptseg_d2.random_states import seeded
 
@@ -30,7 +30,7 @@ class StreamDataset(Dataset):
         self,
         dataset_dicts: Sequence[dict[str, Any]],
         mapper: Callable[[dict[str, Any]], dict[str, Any]],
-        draw: Draw,
+        sampler: ImageSampler,
         seed: int,
     ) -> None:
         """
@@ -38,29 +38,29 @@ class StreamDataset(Dataset):
             dataset_dicts: Detectron2's list of images.
             mapper: dataset dict -> model input; may use the global random generators, which are seeded here. The
                 dict of an image drawn for a class also holds `focus_class`.
-            draw: chooses the image of a position.
+            sampler: chooses the image of a position.
             seed: of the whole stream.
         """
         self.dataset_dicts = dataset_dicts
         self.mapper = mapper
-        self.draw = draw
+        self.sampler = sampler
         self.seed = seed
         self._reported: set[str] = set()
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         """The mapped image of a stream position."""
         rng = np.random.default_rng((self.seed, position))
-        drawn = self.draw(position, rng)
+        sample = self.sampler(position, rng)
         for _ in range(MAX_BAD_DRAWS):
-            item = self.dataset_dicts[drawn.image_index]
-            if drawn.focus_class is not None:
-                item = {**item, "focus_class": drawn.focus_class}
+            item = self.dataset_dicts[sample.image_index]
+            if sample.focus_class is not None:
+                item = {**item, "focus_class": sample.focus_class}
             try:
                 with seeded(int(rng.integers(2**31))):
                     return self.mapper(item)
             except (DataError, OSError) as error:
                 self._report(item["file_name"], error)
-                drawn = Drawn(int(rng.integers(len(self.dataset_dicts))))
+                sample = Sample(int(rng.integers(len(self.dataset_dicts))))
         raise DataError(
             f"{MAX_BAD_DRAWS} images in a row could not be used, the last one {item['file_name']}; "
             "the warnings above say why. Check the data set."

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptseg_d2.classes.tables import VOID
-from ptseg_d2.data.augmentation import BORDERS, Photometric, Repaint, random_crop_affine, warp_image, warp_labels
+from ptseg_d2.data.augmentation import (
+    BORDERS,
+    ColorAugmentation,
+    Photometric,
+    random_crop_affine,
+    warp_image,
+    warp_labels,
+)
 from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.geometry import Geometry
 from ptseg_d2.data.image_files import read_image
@@ -38,7 +45,7 @@ class SourceMapper:
         photometric: Photometric,
         flip: float = 0.5,
         thing_ids: Sequence[int] | None = None,
-        repaint: Repaint | None = None,
+        color_augmentation: ColorAugmentation | None = None,
         restyle: Restyle | None = None,
         focus_share: float = 0.0,
         focus_crops: int = 0,
@@ -54,7 +61,7 @@ class SourceMapper:
             crop, scale, flip, vertical_flip, rotation, fit, stretch: see `Geometry`.
             photometric: colour augmentation.
             thing_ids: classes whose instances are kept, the others become unlabelled; None = all.
-            repaint: changes polarity, contrast and colour of some images, before `restyle`; None = off.
+            color_augmentation: changes polarity, contrast and colour of some images, before `restyle`; None = off.
             restyle: gives some images the look of the target domain; None = off.
             focus_share: share of the crop that the class an image was drawn for should cover (rare-class sampling).
             focus_crops: the crop of such an image is drawn again at most so often until it does.
@@ -79,19 +86,19 @@ class SourceMapper:
         self.border = border
         self.photometric = photometric
         self.thing_ids = thing_ids
-        self.repaint = repaint
+        self.color_augmentation = color_augmentation
         self.restyle = restyle
         self.focus_share = focus_share
         self.focus_crops = focus_crops
         self.cache: MemoryCache[Decoded] = MemoryCache(cache_bytes, lambda arrays: sum(a.nbytes for a in arrays))
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """Read, repaint, restyle, crop, flip, jitter."""
+        """Read, augment colours, restyle, crop, flip, jitter."""
         image, sem_seg, instance_ids = self.cache.get(dataset_dict["file_name"], lambda: decode(dataset_dict))
         if self.thing_ids is not None:
             instance_ids = np.where(np.isin(sem_seg, self.thing_ids), instance_ids, 0).astype(np.int16)
-        if self.repaint is not None:
-            image = self.repaint(image)
+        if self.color_augmentation is not None:
+            image = self.color_augmentation(image)
         if self.restyle is not None:
             image = self.restyle(image)
         affine, cropped = self._random_crop(sem_seg, dataset_dict.get("focus_class"))
@@ -143,9 +150,9 @@ class TargetViewsMapper:
     """An unlabelled image as V views of one canvas (SAC, algorithms.md 1.4).
 
     Keys: `student_views` and `teacher_views` (V, 3, H, W) uint8 of equal geometry, photometric noise on the student's
-    only; `thetas` (V, 2, 3) view -> canvas; `predicted_views` (V, H, W) int64 where an earlier stage predicted
-    masks, `guidance_views` likewise where instances guide them, `detected_views` (train id * 1000 + number, 0 = none)
-    where a detector found instances; `domain` = "target".
+    only; `thetas` (V, 2, 3) view -> canvas; `class_mask_views` (V, H, W) int64 where an earlier stage predicted
+    masks, `guidance_mask_views` likewise where instances guide them, `detected_instance_views` (train id * 1000 +
+    number, 0 = none) where a detector found instances; `domain` = "target".
     """
 
     def __init__(
@@ -198,10 +205,10 @@ class TargetViewsMapper:
             "domain": "target",
             **where_from(dataset_dict, self.crop),
         }
-        for key in ("predicted", "guidance", "detected"):
+        for key in ("class_mask", "guidance_mask", "detected_instance"):
             if f"{key}_file_name" in dataset_dict:
                 mask = _read_mask(dataset_dict[f"{key}_file_name"])
-                outside = 0 if key == "detected" else VOID
+                outside = 0 if key == "detected_instance" else VOID
                 warped = torch.from_numpy(warp_labels(mask, affine, self.crop, outside=outside))
                 item[f"{key}_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])
         return item

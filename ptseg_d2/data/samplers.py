@@ -13,8 +13,8 @@ MAX_BAD_DRAWS = 20
 """Unusable images in a row after which a data set is given up."""
 
 
-class Drawn(NamedTuple):
-    """What a `Draw` chose.
+class Sample(NamedTuple):
+    """What an `ImageSampler` chose.
 
     Attributes:
         image_index: of the image.
@@ -25,23 +25,23 @@ class Drawn(NamedTuple):
     focus_class: int | None = None
 
 
-class Draw(Protocol):
+class ImageSampler(Protocol):
     """Chooses an image, from a position in the stream and a random generator."""
 
-    def __call__(self, position: int, rng: np.random.Generator) -> Drawn: ...
+    def __call__(self, position: int, rng: np.random.Generator) -> Sample: ...
 
 
-def shuffled(num_images: int, seed: int) -> Draw:
+def shuffled(num_images: int, seed: int) -> ImageSampler:
     """Every image once per epoch, in a new order each epoch."""
 
-    def draw(position: int, rng: np.random.Generator) -> Drawn:
+    def sample(position: int, rng: np.random.Generator) -> Sample:
         epoch, place = divmod(position, num_images)
-        return Drawn(int(np.random.default_rng((seed, epoch)).permutation(num_images)[place]))
+        return Sample(int(np.random.default_rng((seed, epoch)).permutation(num_images)[place]))
 
-    return draw
+    return sample
 
 
-def by_importance(class_shares: np.ndarray, uniform: float, uniform_classes: Sequence[int] = ()) -> Draw:
+def by_importance(class_shares: np.ndarray, uniform: float, uniform_classes: Sequence[int] = ()) -> ImageSampler:
     """Class uniformly, then image by its share of that class's pixels (SAC, algorithms.md 1.4).
 
     Args:
@@ -63,13 +63,15 @@ def by_importance(class_shares: np.ndarray, uniform: float, uniform_classes: Seq
     weights = uniform / len(class_shares) + (1 - uniform) * np.concatenate([shares, anywhere], axis=1)
     cumulative = np.cumsum(weights, axis=0)
 
-    def draw(position: int, rng: np.random.Generator) -> Drawn:
-        return Drawn(_draw_from(cumulative[:, rng.integers(cumulative.shape[1])], rng))
+    def sample(position: int, rng: np.random.Generator) -> Sample:
+        return Sample(_draw_from(cumulative[:, rng.integers(cumulative.shape[1])], rng))
 
-    return draw
+    return sample
 
 
-def by_rare_class(pixel_counts: np.ndarray, temperature: float, min_area: float, classes: Sequence[int]) -> Draw:
+def by_rare_class(
+    pixel_counts: np.ndarray, temperature: float, min_area: float, classes: Sequence[int]
+) -> ImageSampler:
     """Class by its rarity, then uniformly an image that shows enough of it (DAFormer, Hoyer et al. 2022, Eq. 9-10).
 
     P(c) = softmax((1 - f_c) / temperature), with f_c the share of class c in the labelled pixels of all images.
@@ -99,11 +101,11 @@ def by_rare_class(pixel_counts: np.ndarray, temperature: float, min_area: float,
         enough = np.flatnonzero((areas[:, c] >= min_area) & (areas[:, c] > 0))
         images_of.append(enough if len(enough) else np.flatnonzero(areas[:, c]))
 
-    def draw(position: int, rng: np.random.Generator) -> Drawn:
+    def sample(position: int, rng: np.random.Generator) -> Sample:
         choice = _draw_from(cumulative, rng)
-        return Drawn(int(rng.choice(images_of[choice])), drawable[choice])
+        return Sample(int(rng.choice(images_of[choice])), drawable[choice])
 
-    return draw
+    return sample
 
 
 def _draw_from(cumulative: np.ndarray, rng: np.random.Generator) -> int:

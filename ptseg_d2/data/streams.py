@@ -6,14 +6,14 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from ptseg_d2.data.augmentation import Photometric, Repaint
+from ptseg_d2.data.augmentation import ColorAugmentation, Photometric
 from ptseg_d2.data.class_pixels import scan
 from ptseg_d2.data.dataset_dicts import load_dataset, source_dicts, target_dicts
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 from ptseg_d2.data.loader import StreamDataset
 from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
-from ptseg_d2.data.samplers import Draw, by_importance, by_rare_class, shuffled
+from ptseg_d2.data.samplers import ImageSampler, by_importance, by_rare_class, shuffled
 from ptseg_d2.data.style import RandomStyle
 
 import numpy as np
@@ -95,7 +95,7 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
         stretch=cfg.INPUT.SOURCE_STRETCH,
         border=cfg.INPUT.SOURCE_BORDER,
         thing_ids=classes_of(cfg).ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
-        repaint=Repaint(
+        color_augmentation=ColorAugmentation(
             stretch=cfg.INPUT.SOURCE_CONTRAST, invert=cfg.INPUT.SOURCE_INVERT, duotone=cfg.INPUT.SOURCE_DUOTONE
         ),
         restyle=_restyle(cfg),
@@ -104,7 +104,7 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
         cache_bytes=cfg.DATALOADER.CACHE_MB * 2**20,
     )
     seed = max(cfg.SEED, 0)
-    return StreamDataset(dicts, mapper, _draw_source(cfg, parts, seed), seed)
+    return StreamDataset(dicts, mapper, _source_sampler(cfg, parts, seed), seed)
 
 
 def target_stream(cfg: CfgNode) -> StreamDataset:
@@ -128,7 +128,7 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
         cache_bytes=cfg.DATALOADER.CACHE_MB * 2**20,
     )
     seed = max(cfg.SEED, 0)
-    return StreamDataset(dicts, mapper, _draw_target(cfg, dicts, seed), seed + 1)
+    return StreamDataset(dicts, mapper, _target_sampler(cfg, dicts, seed), seed + 1)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
@@ -139,32 +139,32 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     )
 
 
-def _draw_source(cfg: CfgNode, parts: Sequence[tuple[str, list[dict[str, Any]]]], seed: int) -> Draw:
+def _source_sampler(cfg: CfgNode, parts: Sequence[tuple[str, list[dict[str, Any]]]], seed: int) -> ImageSampler:
     """Every image once per epoch, or by rare classes: only then the source labels are counted."""
     num_images = sum(len(dicts) for _, dicts in parts)
     if cfg.INPUT.RARE_CLASS_TEMPERATURE == 0:
         return shuffled(num_images, seed)
     counts = np.concatenate([scan(dicts, name, class_pixels_folder(), classes_of(cfg)) for name, dicts in parts])
-    classes = _drawn_classes(cfg)
+    classes = _sampled_classes(cfg)
     if counts[:, classes].sum() == 0:
         logger.warning("Source images are drawn uniformly: none shows one of %s", cfg.INSTANCE.GROUP or "the classes")
         return shuffled(num_images, seed)
     return by_rare_class(counts, cfg.INPUT.RARE_CLASS_TEMPERATURE, cfg.INPUT.RARE_CLASS_MIN_AREA, classes)
 
 
-def _draw_target(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> Draw:
+def _target_sampler(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> ImageSampler:
     """By predicted class content where there are predictions, else every image once per epoch."""
     if not cfg.MODEL.SELF_TRAINING.IMPORTANCE_SAMPLING or "class_shares" not in dicts[0]:
         return shuffled(len(dicts), seed)
     shares = np.array([item["class_shares"] for item in dicts])
-    classes = _drawn_classes(cfg)
+    classes = _sampled_classes(cfg)
     shares = shares[:, classes]
     options = cfg.MODEL.SELF_TRAINING
     uniform = [classes.index(i) for i in classes_of(cfg).ids(options.UNIFORM_CLASSES) if i in classes]
     return by_importance(shares, options.UNIFORM_PRIOR, uniform)
 
 
-def _drawn_classes(cfg: CfgNode) -> list[int]:
+def _sampled_classes(cfg: CfgNode) -> list[int]:
     """The classes by whose content images are drawn: those of the group, or the things, or all."""
     classes = classes_of(cfg)
     if cfg.INSTANCE.GROUP:

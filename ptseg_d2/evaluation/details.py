@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ptseg_d2.evaluation.confidence import or_none
-from ptseg_d2.evaluation.image_records import ImageRecords
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
+from ptseg_d2.evaluation.per_image_scores import PerImageScores
 from ptseg_d2.evaluation.scores import Scores
 from ptseg_d2.evaluation.semantic_iou import ConfusionMatrix
 
@@ -51,6 +51,6 @@ def _semantic_images(matrix: ConfusionMatrix) -> list[dict[str, Any]]:
     return [{**name, "mIoU": or_none(iou[i])} for i, name in enumerate(_names(matrix.records))]
 
 
-def _names(records: ImageRecords) -> list[dict[str, str]]:
+def _names(records: PerImageScores) -> list[dict[str, str]]:
     """Keys are (image_id, file_name), see `Scores.add`."""
     return [{"image_id": key[0], "file_name": key[1]} for key in records.keys() if isinstance(key, tuple)]

@@ -25,7 +25,6 @@ from ptseg_d2.evaluation.confidence import (
     resample_weights,
     weighted_average_precision,
 )
-from ptseg_d2.evaluation.image_records import ImageKey, ImageRecords
 from ptseg_d2.evaluation.instance_matches import (
     AP_THRESHOLDS,
     IGNORED,
@@ -34,6 +33,7 @@ from ptseg_d2.evaluation.instance_matches import (
     all_matches,
     match_instances,
 )
+from ptseg_d2.evaluation.per_image_scores import ImageKey, PerImageScores
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo, SegmentOverlap, count_overlap
 
 import numpy as np
@@ -66,7 +66,7 @@ class InstanceAP:
         self.class_names = {i: class_names[i] for i in sorted(thing_ids)}
         self.min_region_size = min_region_size
         self.min_region_size_50 = min_region_size_50
-        self.records = ImageRecords()
+        self.records = PerImageScores()
 
     def update(
         self,

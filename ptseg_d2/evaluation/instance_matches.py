@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ptseg_d2.evaluation.confidence import FloatArray
-from ptseg_d2.evaluation.image_records import Record
+from ptseg_d2.evaluation.per_image_scores import Record
 from ptseg_d2.evaluation.segment_overlap import IntArray, SegmentOverlap
 
 import numpy as np

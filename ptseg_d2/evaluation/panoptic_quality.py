@@ -23,8 +23,8 @@ from ptseg_d2.evaluation.confidence import (
     percentile_intervals,
     resample_weights,
 )
-from ptseg_d2.evaluation.image_records import ImageKey, ImageRecords
 from ptseg_d2.evaluation.panoptic_counts import PanopticCounts, count_matches
+from ptseg_d2.evaluation.per_image_scores import ImageKey, PerImageScores
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo, SegmentOverlap, count_overlap
 
 import numpy as np
@@ -52,7 +52,7 @@ class PanopticQuality:
         self.class_names = tuple(class_names)
         self.is_thing = class_mask(thing_ids, len(self.class_names))
         self.subsets = dict(subsets or {})
-        self.records = ImageRecords()  # the classes that occur (K,) and their counts (6, K)
+        self.records = PerImageScores()  # the classes that occur (K,) and their counts (6, K)
 
     def update(
         self,

@@ -19,7 +19,7 @@ from ptseg_d2.evaluation.confidence import (
     percentile_intervals,
     resample_weights,
 )
-from ptseg_d2.evaluation.image_records import ImageKey, ImageRecords
+from ptseg_d2.evaluation.per_image_scores import ImageKey, PerImageScores
 from ptseg_d2.evaluation.segment_overlap import common_runs
 
 import numpy as np
@@ -59,7 +59,7 @@ class ConfusionMatrix:
         self.subsets = dict(subsets or {})
         self.void = void
         # Cells of the matrix that are not 0, row by row (K,) int32, and their pixels (K,) int64.
-        self.records = ImageRecords()
+        self.records = PerImageScores()
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Finders: from class masks to the objects inside them.
+"""Groupings: from class masks to the objects inside them.
 
 Shapes: E embedding dims, H x W pixels.
 """
@@ -38,7 +38,7 @@ class PanopticOptions:
     closing: float = 0.0
 
 
-class InstanceFinder(Protocol):
+class InstanceGrouping(Protocol):
     """Separates the objects inside predicted class masks."""
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
@@ -46,7 +46,7 @@ class InstanceFinder(Protocol):
         ...
 
 
-class ComponentFinder:
+class ComponentGrouping:
     """The trivial baseline: connected components of each class mask, all with score 1."""
 
     def __init__(self, options: PanopticOptions) -> None:
@@ -57,13 +57,13 @@ class ComponentFinder:
         self.options = options
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
-        """See `InstanceFinder`."""
+        """See `InstanceGrouping`."""
         min_area = round(self.options.min_thing_share * sem_seg.numel())
         instance_ids = connected_component_instances(sem_seg, self.options.thing_ids, min_area)
         return instance_ids, {int(i): 1.0 for i in instance_ids.unique() if i > 0}
 
 
-class EmbeddingFinder:
+class EmbeddingGrouping:
     """Clusters the embeddings of one network per group of classes."""
 
     def __init__(
@@ -89,7 +89,7 @@ class EmbeddingFinder:
         self._embeddings: dict[int, Tensor] = {}
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
-        """See `InstanceFinder`; the score is the stability, see `instance_stability`."""
+        """See `InstanceGrouping`; the score is the stability, see `instance_stability`."""
         instance_ids = torch.zeros_like(sem_seg)
         scores: dict[int, float] = {}
         present = set(sem_seg.unique().tolist())

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ptseg_d2.inference.instance_grouping import InstanceFinder, PanopticOptions
+from ptseg_d2.inference.instance_grouping import InstanceGrouping, PanopticOptions
 from ptseg_d2.inference.merging import merge_panoptic
 from ptseg_d2.resizing import resize
 
@@ -22,13 +22,13 @@ class Variant:
     """One way to make a panoptic result from the logits of a semantic network.
 
     Attributes:
-        finder: separates objects.
-        min_score: instances of a lower score, the finder's times the mean probability of their pixels, become void, in
-            [0, 1].
+        grouping: separates objects.
+        min_score: instances of a lower score, the grouping's times the mean probability of their pixels, become void,
+            in [0, 1].
         class_ids: the only classes whose logits count; None = all.
     """
 
-    finder: InstanceFinder
+    grouping: InstanceGrouping
     min_score: float = 0.0
     class_ids: tuple[int, ...] | None = None
 
@@ -39,7 +39,7 @@ class PanopticModel(nn.Module):
     def __init__(
         self,
         semantic: nn.Module,
-        finder: InstanceFinder | None,
+        grouping: InstanceGrouping | None,
         options: PanopticOptions,
         min_score: float = 0.0,
         variants: Mapping[str, Variant] | None = None,
@@ -47,14 +47,14 @@ class PanopticModel(nn.Module):
         """
         Args:
             semantic: predicts {"sem_seg": (N, C, H, W)} logits by `predict`.
-            finder: separates objects; None = semantic output only.
+            grouping: separates objects; None = semantic output only.
             options: sizes for merging.
             min_score: as in `Variant`.
             variants: further panoptic results of the same logits, by their keys in the output.
         """
         super().__init__()
         self.semantic = semantic
-        self.finder = finder
+        self.grouping = grouping
         self.options = options
         self.min_score = min_score
         self.variants = dict(variants or {})
@@ -62,12 +62,12 @@ class PanopticModel(nn.Module):
 
     def all_variants(self) -> dict[str, Variant]:
         """By their keys in the output, the model's own result among them."""
-        own = {} if self.finder is None else {"panoptic_seg": Variant(self.finder, self.min_score)}
+        own = {} if self.grouping is None else {"panoptic_seg": Variant(self.grouping, self.min_score)}
         return {**own, **self.variants}
 
     @torch.no_grad()
     def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Per image `sem_seg` (C, height, width) logits, with a finder `panoptic_seg`, and the variants."""
+        """Per image `sem_seg` (C, height, width) logits, with a grouping `panoptic_seg`, and the variants."""
         return [self._predict_one(item) for item in batched_inputs]
 
     def _predict_one(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -79,32 +79,32 @@ class PanopticModel(nn.Module):
         output: dict[str, Any] = {"sem_seg": logits}
         found: dict[Any, tuple[Tensor, Tensor, dict[int, float]]] = {}
         for key, variant in self.all_variants().items():
-            search = (variant.finder, variant.class_ids)
+            search = (variant.grouping, variant.class_ids)
             if search not in found:
                 found[search] = find_instances(image, logits, *search)
-            output[key] = keep_sure(*found[search], variant.min_score, self.options)
+            output[key] = drop_low_scores(*found[search], variant.min_score, self.options)
         return output
 
     @torch.no_grad()
     def from_logits(self, image: Tensor, logits: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
         """`panoptic_seg` of a (3, H, W) float image and the (C, H, W) logits of its classes."""
-        assert self.finder is not None
-        return keep_sure(*find_instances(image, logits, self.finder), self.min_score, self.options)
+        assert self.grouping is not None
+        return drop_low_scores(*find_instances(image, logits, self.grouping), self.min_score, self.options)
 
 
 def find_instances(
-    image: Tensor, logits: Tensor, finder: InstanceFinder, class_ids: Sequence[int] | None = None
+    image: Tensor, logits: Tensor, grouping: InstanceGrouping, class_ids: Sequence[int] | None = None
 ) -> tuple[Tensor, Tensor, dict[int, float]]:
     """Instances inside the most probable classes.
 
     Args:
         image: (3, H, W) float.
         logits: (C, H, W).
-        finder: separates objects.
+        grouping: separates objects.
         class_ids: the only classes whose logits count; None = all.
 
     Returns:
-        (H, W) int64 classes, (H, W) int64 instance ids (0 = none), and a score in [0, 1] per instance: the finder's
+        (H, W) int64 classes, (H, W) int64 instance ids (0 = none), and a score in [0, 1] per instance: the grouping's
         times the mean probability of its pixels.
     """
     if class_ids is None:
@@ -113,12 +113,12 @@ def find_instances(
         ids = torch.tensor(class_ids, device=logits.device)
         probability, position = logits[ids].softmax(dim=0).max(dim=0)
         sem_seg = ids[position]
-    instance_ids, scores = finder(image, sem_seg)
+    instance_ids, scores = grouping(image, sem_seg)
     means = mean_per_instance(probability, instance_ids).tolist()
     return sem_seg, instance_ids, {number: score * means[number] for number, score in scores.items()}
 
 
-def keep_sure(
+def drop_low_scores(
     sem_seg: Tensor, instance_ids: Tensor, scores: dict[int, float], min_score: float, options: PanopticOptions
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     """The panoptic result of what `find_instances` returns, without the instances below a score."""

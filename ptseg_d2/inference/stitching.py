@@ -19,7 +19,7 @@ Box = tuple[slice, slice]
 """Rows and columns of a tile in the image."""
 
 Found = tuple[Tensor, dict[int, float]]
-"""What an `InstanceFinder` returns: (h, w) int64 ids and a score per id."""
+"""What an `InstanceGrouping` returns: (h, w) int64 ids and a score per id."""
 
 MIN_IOU = 0.5
 """Instances of two tiles that agree better than this in the common strip are one; each has one partner at most."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ptseg_d2.inference.panoptic_model import PanopticModel, keep_sure, mean_per_instance
+from ptseg_d2.inference.panoptic_model import PanopticModel, drop_low_scores, mean_per_instance
 from ptseg_d2.inference.stitching import Box, stitch_instances
 
 import torch
@@ -100,19 +100,19 @@ def _weights(spans: Sequence[slice]) -> list[Tensor]:
 def predict_tiled(model: PanopticModel, image: Tensor, max_pixels: int) -> tuple[Tensor, Tensor, list[dict[str, Any]]]:
     """Panoptic result of an image that the networks see in tiles; of a single tile it is the model's own.
 
-    The smallest instance and the opening that the finder applies are shares of a tile, those of the result of the
+    The smallest instance and the opening that the grouping applies are shares of a tile, those of the result of the
     whole image.
 
     Args:
-        model: with a finder.
+        model: with a grouping.
         image: (3, H, W), grey levels 0-255.
         max_pixels: largest tile.
 
     Returns:
         (H, W) uint8 classes, (H, W) int32 segment ids and segments_info as of `PanopticModel`.
     """
-    finder = model.finder
-    assert finder is not None
+    grouping = model.grouping
+    assert grouping is not None
     grid = tile_grid((image.shape[-2], image.shape[-1]), max_pixels)
 
     def logits(box: Box) -> Tensor:
@@ -120,10 +120,10 @@ def predict_tiled(model: PanopticModel, image: Tensor, max_pixels: int) -> tuple
         return output
 
     probability, sem_seg = blend_classes(grid, logits)
-    tiles = (finder(image[(..., *box)].float(), sem_seg[box].long()) for box in grid.boxes())
+    tiles = (grouping(image[(..., *box)].float(), sem_seg[box].long()) for box in grid.boxes())
     instance_ids, scores = stitch_instances(grid.boxes(), tiles)
     instance_ids = instance_ids.to(sem_seg.device)
     means = mean_per_instance(probability, instance_ids).tolist()
     scores = {number: score * means[number] for number, score in scores.items()}
-    panoptic, segments = keep_sure(sem_seg.long(), instance_ids, scores, model.min_score, model.options)
+    panoptic, segments = drop_low_scores(sem_seg.long(), instance_ids, scores, model.min_score, model.options)
     return sem_seg, panoptic, segments

@@ -12,7 +12,7 @@ Panoptic = tuple[Tensor, list[dict[str, Any]]]
 """(H, W) integer segment ids, 0 = void, and per segment "id", "isthing" and, of things, "score"."""
 
 
-class SingleNetwork(nn.Module):
+class UnifiedPanopticModel(nn.Module):
     """Calls a meta-architecture whose evaluation outputs hold "sem_seg" and "panoptic_seg".
 
     `min_score` may be set: instances of a lower score become void.
@@ -33,11 +33,11 @@ class SingleNetwork(nn.Module):
     def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Per image `sem_seg` (C, height, width) logits and `panoptic_seg`."""
         outputs: list[dict[str, Any]] = self.network(list(batched_inputs))
-        kept = [drop_unsure(output["panoptic_seg"], self.min_score) for output in outputs]
+        kept = [drop_low_score_segments(output["panoptic_seg"], self.min_score) for output in outputs]
         return [{**output, "panoptic_seg": panoptic} for output, panoptic in zip(outputs, kept)]
 
 
-def drop_unsure(panoptic: Panoptic, min_score: float) -> Panoptic:
+def drop_low_score_segments(panoptic: Panoptic, min_score: float) -> Panoptic:
     """A panoptic result without the instances below a score in [0, 1]."""
     ids, segments = panoptic
     unsure = [s["id"] for s in segments if s["isthing"] and s.get("score", 1.0) < min_score]

@@ -208,10 +208,10 @@ class PanopticUNet(DenseNetwork):
             see `merge_panoptic`.
         """
 
-        def finder(image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
+        def grouping(image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
             return embedding_instances(image, sem_seg, self.panoptic.thing_ids, self.panoptic, self.clustering)
 
-        return merge_instances(*find_instances(embeddings, logits, finder), self.panoptic)
+        return merge_instances(*find_instances(embeddings, logits, grouping), self.panoptic)
 
     def _at_test_size(self, images: Tensor) -> Tensor:
         if self.test_size is None or tuple(images.shape[-2:]) == self.test_size:

@@ -13,7 +13,7 @@ from typing import Any
 from ptseg_d2.data.mappers import to_tensor
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.inference.tiling import predict_tiled
-from ptseg_d2.inference.unified_model import SingleNetwork
+from ptseg_d2.inference.unified_model import UnifiedPanopticModel
 from ptseg_d2.resizing import resize
 
 import numpy as np
@@ -48,12 +48,12 @@ class PanopticPrediction:
 
 @torch.no_grad()
 def predict_images(
-    model: PanopticModel | SingleNetwork, images: Sequence[Picture], max_pixels: int, batch_size: int
+    model: PanopticModel | UnifiedPanopticModel, images: Sequence[Picture], max_pixels: int, batch_size: int
 ) -> list[PanopticPrediction]:
     """Panoptic results of images of any sizes.
 
     Args:
-        model: with a finder.
+        model: with a grouping.
         images: (H, W, 3) uint8 RGB.
         max_pixels: larger images are cut into tiles; a single network sees them smaller instead.
         batch_size: images of one size that the semantic network sees at once.
@@ -74,7 +74,7 @@ def predict_images(
     predictions: dict[int, PanopticPrediction] = {}
     for batch in batches:
         tensors = torch.stack([to_tensor(images[index]) for index in batch])
-        if isinstance(model, SingleNetwork):
+        if isinstance(model, UnifiedPanopticModel):
             found = [_predict_whole(model, tensor, max_pixels) for tensor in tensors]
         elif tensors[0, 0].numel() > max_pixels:
             found = [predict_tiled(model, tensor, max_pixels) for tensor in tensors]
@@ -87,7 +87,9 @@ def predict_images(
     return [predictions[index] for index in range(len(images))]
 
 
-def _predict_whole(model: SingleNetwork, image: Tensor, max_pixels: int) -> tuple[Tensor, Tensor, list[dict[str, Any]]]:
+def _predict_whole(
+    model: UnifiedPanopticModel, image: Tensor, max_pixels: int
+) -> tuple[Tensor, Tensor, list[dict[str, Any]]]:
     """(H, W) classes, (H, W) segment ids and segments_info of a (3, H, W) image that the network sees at once."""
     height, width = image.shape[-2:]
     scale = min(1.0, math.sqrt(max_pixels / (height * width)))

@@ -12,7 +12,7 @@ from typing import Any
 from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.mappers import TestMapper
-from ptseg_d2.inference.instance_grouping import EmbeddingFinder
+from ptseg_d2.inference.instance_grouping import EmbeddingGrouping
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.report.charts import scatter_panels
 from ptseg_d2.report.embedding_colors import MIN_POINTS, PERPLEXITY, pca_colors, plane_layout
@@ -84,14 +84,14 @@ def embedding_blocks(dataset_name: str, rows: Rows) -> list[Block]:
         rows: models of the run.
     """
     model = rows.panoptic(rows.panoptic_rows()[-1])
-    if not isinstance(model, PanopticModel) or not isinstance(model.finder, EmbeddingFinder):
+    if not isinstance(model, PanopticModel) or not isinstance(model.grouping, EmbeddingGrouping):
         return [missing("The instances of this run are not made from embeddings.")]
     dicts = evenly_spread(DatasetCatalog.get(dataset_name), NUM_CANDIDATES)
     scenes = [_scene(model, item) for item in dicts]
     scenes = [scene for scene in sorted(scenes, key=lambda scene: -len(scene.things)) if scene.things][:NUM_EMBEDDED]
     if not scenes:
         return [missing(f"No instance was found in {len(dicts)} evenly spread test images.")]
-    networks = model.finder.networks
+    networks = model.grouping.networks
     gallery = []
     samples: dict[tuple[int, ...], list[Sample]] = {}
     for number, scene in enumerate(scenes):

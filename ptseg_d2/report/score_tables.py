@@ -155,7 +155,9 @@ def per_class_blocks(results: Results) -> list[Block]:
 
 def before_after(results: Results, section: str) -> list[str]:
     """First and last row of a section among those of the recipe's own stages; one name if they are the same."""
-    names = [name for name in row_names(results, [section]) if not name.endswith("_sure") and name != "components"]
+    names = [
+        name for name in row_names(results, [section]) if not name.endswith("_thresholded") and name != "components"
+    ]
     kept = [name for name in names if name.startswith("selftrain") and "_round" not in name]
     after = (kept or names[-1:] or [""])[0]
     return list(dict.fromkeys(name for name in (*names[:1], after) if name))

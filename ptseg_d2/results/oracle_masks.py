@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptseg_d2.data.labels import read_labels
-from ptseg_d2.inference.instance_grouping import InstanceFinder, PanopticOptions
+from ptseg_d2.inference.instance_grouping import InstanceGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import merge_instances
 
 import torch
@@ -19,15 +19,15 @@ from torch import nn
 class OracleMaskModel(nn.Module):
     """A Detectron2 model for `inference_on_dataset` whose classes are the labels of its inputs."""
 
-    def __init__(self, finder: InstanceFinder, options: PanopticOptions, device: str = "cpu") -> None:
+    def __init__(self, grouping: InstanceGrouping, options: PanopticOptions, device: str = "cpu") -> None:
         """
         Args:
-            finder: separates objects.
+            grouping: separates objects.
             options: sizes for merging.
-            device: of the finder's networks.
+            device: of the grouping's networks.
         """
         super().__init__()
-        self.finder = finder
+        self.grouping = grouping
         self.options = options
         self.device = device
         self.eval()
@@ -38,6 +38,6 @@ class OracleMaskModel(nn.Module):
         outputs = []
         for item in batched_inputs:
             sem_seg = torch.from_numpy(read_labels(item).sem_seg).long().to(self.device)
-            instance_ids, scores = self.finder(item["image"].float(), sem_seg)
+            instance_ids, scores = self.grouping(item["image"].float(), sem_seg)
             outputs.append({"panoptic_seg": merge_instances(sem_seg, instance_ids, scores, self.options)})
         return outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ptseg_d2.inference.instance_grouping import ComponentFinder, EmbeddingFinder, InstanceFinder
+from ptseg_d2.inference.instance_grouping import ComponentGrouping, EmbeddingGrouping, InstanceGrouping
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
 from ptseg_d2.recipe.rounds import SEMANTIC
 from ptseg_d2.results.oracle_masks import OracleMaskModel
@@ -54,21 +54,21 @@ def passes(rows: Rows) -> Iterator[tuple[nn.Module, list[Scored]]]:
             others = {}
         model = rows.panoptic(names[0], variants)
         assert isinstance(model, PanopticModel)
-        finders = [v.finder for v in model.all_variants().values() if isinstance(v.finder, EmbeddingFinder)]
-        for finder in finders:
-            finder.keep_embeddings = True
+        groupings = [v.grouping for v in model.all_variants().values() if isinstance(v.grouping, EmbeddingGrouping)]
+        for grouping in groupings:
+            grouping.keep_embeddings = True
         yield model, scored
-        for finder in finders:
-            finder.keep_embeddings = False
-            finder.forget()
+        for grouping in groupings:
+            grouping.keep_embeddings = False
+            grouping.forget()
     for stage, names in semantic_rows.items():
         variants = others if stage == rows.final[0] else {}
         scored = [Scored("panoptic_seg", "semantic", row) for row in names]
         scored += [Scored(key, "instance", key.removeprefix(_VARIANT)) for key in variants]
         yield PanopticModel(rows.semantic(stage), None, rows.options, variants=variants), scored
     if rows.oracle_masks:
-        for row, any_finder in _all_finders(rows):
-            yield OracleMaskModel(any_finder, rows.options, rows.device), [Scored("panoptic_seg", ORACLE_MASKS, row)]
+        for row, any_grouping in _all_groupings(rows):
+            yield OracleMaskModel(any_grouping, rows.options, rows.device), [Scored("panoptic_seg", ORACLE_MASKS, row)]
 
 
 def _rows_of_stages(rows: Rows) -> dict[tuple[str, str], list[str]]:
@@ -94,7 +94,7 @@ def _semantic_rows(rows: Rows) -> dict[str, list[str]]:
 def _restricted(rows: Rows, row: str) -> Variant:
     """The row with the classes outside of the 16-way means, which SYNTHIA does not have, taken out of the logits."""
     _, instance = rows.panoptic_stages()[row]
-    return Variant(rows.finder(instance), rows.min_score(instance), rows.classes.restricted_ids)
+    return Variant(rows.grouping(instance), rows.min_score(instance), rows.classes.restricted_ids)
 
 
 def _others(rows: Rows) -> dict[str, Variant]:
@@ -102,24 +102,24 @@ def _others(rows: Rows) -> dict[str, Variant]:
     if rows.final[0] not in rows.stages:
         return {}
     variants = {}
-    for row, finder in _other_finders(rows):
+    for row, grouping in _other_groupings(rows):
         key = f"{_VARIANT}{row}"
-        variants[f"{key}{rows.mark}"] = Variant(finder)
+        variants[f"{key}{rows.mark}"] = Variant(grouping)
         # The same threshold on the other models tells its share from that of the training.
         if row != "components" and rows.final[1] in rows.stages:
-            variants[f"{key}_sure{rows.mark}"] = Variant(finder, rows.min_score(rows.final[1]))
+            variants[f"{key}_thresholded{rows.mark}"] = Variant(grouping, rows.min_score(rows.final[1]))
     return variants
 
 
-def _other_finders(rows: Rows) -> Iterator[tuple[str, InstanceFinder]]:
+def _other_groupings(rows: Rows) -> Iterator[tuple[str, InstanceGrouping]]:
     for stage, row in (("source", rows.supervised), ("adapted", "adapted")):
         if f"instance_{stage}" in rows.stages:
-            yield row, rows.finder(f"instance_{stage}")
-    yield "components", ComponentFinder(rows.options)
+            yield row, rows.grouping(f"instance_{stage}")
+    yield "components", ComponentGrouping(rows.options)
 
 
-def _all_finders(rows: Rows) -> Iterator[tuple[str, InstanceFinder]]:
-    yield from _other_finders(rows)
+def _all_groupings(rows: Rows) -> Iterator[tuple[str, InstanceGrouping]]:
+    yield from _other_groupings(rows)
     for row, (_, instance) in rows.panoptic_stages().items():
         if instance != "instance_source" and instance in rows.stages:
-            yield row, rows.finder(instance)
+            yield row, rows.grouping(instance)

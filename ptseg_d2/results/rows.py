@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 
 from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.inference.instance_grouping import EmbeddingFinder
+from ptseg_d2.inference.instance_grouping import EmbeddingGrouping
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
-from ptseg_d2.inference.unified_model import SingleNetwork
+from ptseg_d2.inference.unified_model import UnifiedPanopticModel
 from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
 from ptseg_d2.recipe.groups import run_configs
@@ -55,7 +55,7 @@ class Rows:
         self.device = cfg.MODEL.DEVICE
         self.oracle_masks = cfg.TEST.ORACLE_MASKS
         self._semantic: dict[str, nn.Module] = {}
-        self._finders: dict[str, EmbeddingFinder] = {}
+        self._groupings: dict[str, EmbeddingGrouping] = {}
 
     def semantic(self, stage: str) -> nn.Module:
         """The trained semantic network of a stage."""
@@ -63,15 +63,15 @@ class Rows:
             self._semantic[stage] = trained_network(self.stages[stage])
         return self._semantic[stage]
 
-    def finder(self, stage: str) -> EmbeddingFinder:
+    def grouping(self, stage: str) -> EmbeddingGrouping:
         """The trained instance network(s) of a stage."""
-        if stage not in self._finders:
-            self._finders[stage] = self._load_finder(self.stages[stage])
-        return self._finders[stage]
+        if stage not in self._groupings:
+            self._groupings[stage] = self._load_grouping(self.stages[stage])
+        return self._groupings[stage]
 
-    def _load_finder(self, cfg: CfgNode) -> EmbeddingFinder:
+    def _load_grouping(self, cfg: CfgNode) -> EmbeddingGrouping:
         networks = mixed_networks(cfg) if cfg.RECIPE.STAGE == "instance_mix" else self._networks(cfg)
-        return EmbeddingFinder(
+        return EmbeddingGrouping(
             networks,
             self.options,
             build_clustering(cfg),
@@ -94,7 +94,7 @@ class Rows:
             logger.warning("No network of %s separates %s", cfg.OUTPUT_DIR, names)
         return networks
 
-    def panoptic(self, row: str, variants: Mapping[str, Variant] | None = None) -> PanopticModel | SingleNetwork:
+    def panoptic(self, row: str, variants: Mapping[str, Variant] | None = None) -> PanopticModel | UnifiedPanopticModel:
         """The whole system of a row of `panoptic_rows`.
 
         Args:
@@ -103,26 +103,26 @@ class Rows:
         """
         if row in self.single_stages():
             stage = self.stages[self.single_stages()[row]]
-            return SingleNetwork(trained_network(stage), stage.INSTANCE.MIN_SCORE)
+            return UnifiedPanopticModel(trained_network(stage), stage.INSTANCE.MIN_SCORE)
         semantic, instance = self.panoptic_stages()[row]
         return PanopticModel(
-            self.semantic(semantic), self.finder(instance), self.options, self.min_score(instance), variants
+            self.semantic(semantic), self.grouping(instance), self.options, self.min_score(instance), variants
         )
 
     def round_model(self, pair: Round, part: str = "") -> PanopticModel:
         """The system of a round, a new one: what it predicts with, or its "student" or "teacher" in both branches."""
         semantic, instance = pair
         networks = [(ids, _part(network, part)) for ids, network in self._networks(instance)]
-        finder = EmbeddingFinder(networks, self.options, build_clustering(instance))
+        grouping = EmbeddingGrouping(networks, self.options, build_clustering(instance))
         whole = _part(trained_network(semantic), part)
-        return PanopticModel(whole, finder, self.options, float(instance.INSTANCE.MIN_SCORE))
+        return PanopticModel(whole, grouping, self.options, float(instance.INSTANCE.MIN_SCORE))
 
     def min_score(self, stage: str) -> float:
         """The threshold of a stage's predictions; models without self-training keep all.
 
         Self-training selects its pseudo labels by their stability, and its predictions likewise, but by one network
-        and one anchor, the mean of the instance, and by the class probability. Rows `*_sure` show the same threshold
-        on the other models.
+        and one anchor, the mean of the instance, and by the class probability. Rows `*_thresholded` show the same
+        threshold on the other models.
         """
         return 0.0 if stage == "instance_source" else float(self.stages[stage].INSTANCE.MIN_SCORE)
 

@@ -17,7 +17,15 @@ import numpy as np
 from tabulate import tabulate
 
 ROW_ORDER = (
-    *("source", "source_sure", "styled", "adapted", "adapted_sure", "selftrain", "selftrain_oracle_guidance"),
+    *(
+        "source",
+        "source_thresholded",
+        "styled",
+        "adapted",
+        "adapted_thresholded",
+        "selftrain",
+        "selftrain_oracle_guidance",
+    ),
     *(f"selftrain{guided}_round{i}" for i in range(1, 10) for guided in ("", "_oracle_guidance")),
     *("mix", "mix_oracle", "oracle", "components"),
 )

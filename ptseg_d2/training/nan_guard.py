@@ -9,7 +9,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 
-class FiniteLosses:
+class NanGuard:
     """A forward hook of the trained model: every process checks its own terms.
 
     Detectron2's trainer looks at their sum only, and in the main process only.

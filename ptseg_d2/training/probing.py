@@ -36,7 +36,7 @@ def encode(model: EmbeddingMomentumTeacher, item: dict[str, Any], noise: Noise) 
 
     Args:
         model: in evaluation mode.
-        item: with `predicted_file_name`.
+        item: with `class_mask_file_name`.
         noise: of the student's image; draws from the global random generators.
 
     Returns:
@@ -46,5 +46,5 @@ def encode(model: EmbeddingMomentumTeacher, item: dict[str, Any], noise: Noise) 
     image = TestMapper()(dict(item))["image"]
     teacher = model.teacher.predict_strided(image[None])[0]
     student = model.student.predict_strided(noise(image)[None])[0]
-    sem_seg = torch.from_numpy(read_one_channel(item["predicted_file_name"]).astype(np.int64))
+    sem_seg = torch.from_numpy(read_one_channel(item["class_mask_file_name"]).astype(np.int64))
     return teacher, student, shrink_labels(sem_seg[None], teacher.shape[-2:])[0].to(model.device)

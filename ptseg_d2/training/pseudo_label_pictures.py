@@ -77,7 +77,7 @@ class PseudoLabelPictures(HookBase):
         self.images = evenly_spread(images, cfg.RECIPE.PSEUDO_LABEL_PICTURES)
 
     def before_train(self) -> None:
-        """Draw what the first step would learn from; a resumed run has done so."""
+        """ImageSampler what the first step would learn from; a resumed run has done so."""
         if self.trainer.start_iter > 0:
             return
         if comm.is_main_process():
@@ -85,7 +85,7 @@ class PseudoLabelPictures(HookBase):
         self._draw_all(0, keep=True)
 
     def after_step(self) -> None:
-        """Draw in the middle and at the end, and every VIS_PERIOD iterations."""
+        """ImageSampler in the middle and at the end, and every VIS_PERIOD iterations."""
         finished = self.trainer.iter + 1
         keep = finished in (self.trainer.max_iter // 2, self.trainer.max_iter)
         if keep or (self.period > 0 and finished % self.period == 0):
@@ -121,7 +121,7 @@ def draw_pseudo_labels(
 
     Args:
         model: in evaluation mode.
-        item: entry of the target, with `predicted_file_name` for instances.
+        item: entry of the target, with `class_mask_file_name` for instances.
         noise: of the image that the student separates instances in.
         colors: RGB of the classes.
     """

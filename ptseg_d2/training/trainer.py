@@ -23,7 +23,7 @@ from ptseg_d2.training.hooks import (
     RandomStateHook,
     RefreshTeacherHook,
 )
-from ptseg_d2.training.nan_guard import FiniteLosses
+from ptseg_d2.training.nan_guard import NanGuard
 from ptseg_d2.training.oracle_curves import OraclePseudoInstanceCurves
 from ptseg_d2.training.pseudo_label_pictures import PseudoLabelPictures, makes_labels
 
@@ -61,7 +61,7 @@ class Trainer(DefaultTrainer):
         """
         check_schedule(cfg)
         super().__init__(_with_total_batch(cfg))
-        self.model.register_forward_hook(FiniteLosses(cfg.OUTPUT_DIR))
+        self.model.register_forward_hook(NanGuard(cfg.OUTPUT_DIR))
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> JointLoader:

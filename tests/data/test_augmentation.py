@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from ptseg_d2.data.augmentation import (
+    ColorAugmentation,
     Photometric,
-    Repaint,
     duotone,
     invert,
     random_crop_affine,
@@ -160,13 +160,13 @@ def test_duotone_is_a_line_between_two_colors() -> None:
 def test_repainting_with_certainty_and_with_none() -> None:
     image = gray(10, 20, 15)
     state = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
-    assert np.array_equal(Repaint()(image), image)
+    assert np.array_equal(ColorAugmentation()(image), image)
     assert np.random.get_state()[1].tolist() == state  # type: ignore[index, union-attr]
-    assert np.array_equal(Repaint(stretch=1, invert=1)(image), gray(255, 0, 127))
+    assert np.array_equal(ColorAugmentation(stretch=1, invert=1)(image), gray(255, 0, 127))
 
 
 def test_a_random_duotone_keeps_the_order_of_grey_levels() -> None:
     np.random.seed(0)
-    luma = [Repaint(duotone=1)(gray(0, 128, 255))[0] @ (0.299, 0.587, 0.114) for _ in range(20)]
+    luma = [ColorAugmentation(duotone=1)(gray(0, 128, 255))[0] @ (0.299, 0.587, 0.114) for _ in range(20)]
     assert all(dark <= middle <= light for dark, middle, light in luma)
     assert len({tuple(values) for values in luma}) == 20

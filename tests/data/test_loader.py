@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from ptseg_d2.data.loader import JointLoader, PositionSampler, StreamDataset
-from ptseg_d2.data.samplers import Drawn, shuffled
+from ptseg_d2.data.samplers import Sample, shuffled
 from ptseg_d2.errors import DataError
 from ptseg_d2.random_states import seeded
 
@@ -62,7 +62,7 @@ def test_mapper_learns_the_class_an_image_was_drawn_for() -> None:
             raise DataError("truncated")
         return item
 
-    dataset = StreamDataset(DICTS, mapper, lambda position, rng: Drawn(3, focus_class=16), seed=1)
+    dataset = StreamDataset(DICTS, mapper, lambda position, rng: Sample(3, focus_class=16), seed=1)
     assert "focus_class" not in dataset[0]  # the replacement of a bad image was drawn for no class
     assert seen[0] == {**DICTS[3], "focus_class": 16}
     assert "focus_class" not in DICTS[3]

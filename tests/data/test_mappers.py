@@ -168,7 +168,7 @@ def test_target_mapper_needs_no_label_and_gives_none(cityscapes_item: dict[str, 
     for key in ("label_file_name", "instance_file_name"):
         Path(cityscapes_item[key]).unlink()
     item = target_mapper()(cityscapes_item)
-    assert not {"sem_seg", "instance_ids", "predicted_views"} & item.keys()
+    assert not {"sem_seg", "instance_ids", "class_mask_views"} & item.keys()
 
 
 def test_predicted_masks_follow_the_views(cityscapes_item: dict[str, Any], tmp_path: Path) -> None:
@@ -176,23 +176,23 @@ def test_predicted_masks_follow_the_views(cityscapes_item: dict[str, Any], tmp_p
     grey = np.repeat(mask[..., None], 3, axis=2)
     assert cv2.imwrite(str(tmp_path / "mask.png"), mask) and cv2.imwrite(str(tmp_path / "grey.png"), grey)
     item = target_mapper(num_views=1)(
-        {"file_name": str(tmp_path / "grey.png"), "predicted_file_name": str(tmp_path / "mask.png")}
+        {"file_name": str(tmp_path / "grey.png"), "class_mask_file_name": str(tmp_path / "mask.png")}
     )
-    assert torch.equal(item["predicted_views"][0], item["teacher_views"][0, 0].long())
+    assert torch.equal(item["class_mask_views"][0], item["teacher_views"][0, 0].long())
 
 
 def test_guidance_goes_through_the_transforms_of_the_masks(cityscapes_item: dict[str, Any], tmp_path: Path) -> None:
     mask = np.random.default_rng(0).integers(0, 256, (128, 256), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
-    files = {key: str(tmp_path / "mask.png") for key in ("predicted_file_name", "guidance_file_name")}
+    files = {key: str(tmp_path / "mask.png") for key in ("class_mask_file_name", "guidance_mask_file_name")}
     item = target_mapper()({"file_name": cityscapes_item["file_name"], **files})
-    assert torch.equal(item["guidance_views"], item["predicted_views"])
-    assert item["guidance_views"].unique().numel() > 50
+    assert torch.equal(item["guidance_mask_views"], item["class_mask_views"])
+    assert item["guidance_mask_views"].unique().numel() > 50
 
 
 def test_missing_predicted_mask_names_the_file(cityscapes_item: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="gone.png"):
-        target_mapper()({"file_name": cityscapes_item["file_name"], "predicted_file_name": "gone.png"})
+        target_mapper()({"file_name": cityscapes_item["file_name"], "class_mask_file_name": "gone.png"})
 
 
 @pytest.mark.parametrize("method", ["statistics", "fda"])

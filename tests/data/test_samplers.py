@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptseg_d2.data.samplers import Draw, by_importance, by_rare_class, shuffled
+from ptseg_d2.data.samplers import ImageSampler, by_importance, by_rare_class, shuffled
 from ptseg_d2.errors import DataError
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 PIXELS = np.array([[100, 0, 0], [95, 0, 5], [80, 5, 15], [25, 75, 0]])
 
 
-def frequencies(draw: Draw, num_images: int, num_draws: int = 8000) -> np.ndarray:
+def frequencies(draw: ImageSampler, num_images: int, num_draws: int = 8000) -> np.ndarray:
     rng = np.random.default_rng(0)
     return np.bincount([draw(0, rng).image_index for _ in range(num_draws)], minlength=num_images) / num_draws
 

@@ -114,12 +114,12 @@ def test_group_draws_its_own_classes_only(world: Path, caplog: pytest.LogCapture
     cfg = small("instance_source.yaml", *SMALL_CROP, *RARE, "INSTANCE.GROUP", "['car', 'bicycle']")
     stream = source_stream(cfg)
     rng = np.random.default_rng(0)
-    assert {stream.draw(p, rng).focus_class for p in range(200)} <= {13, 18}
+    assert {stream.sampler(p, rng).focus_class for p in range(200)} <= {13, 18}
     for path in world.glob("synthia/**/LABELS/*.png"):
         path.unlink()
         shutil.copy(next(world.glob("cityscapes/gtFine/val/*/*labelIds.png")), path)  # no label file of SYNTHIA
     with caplog.at_level(logging.WARNING):
-        draw = source_stream(cfg).draw
+        draw = source_stream(cfg).sampler
     assert "drawn uniformly: none shows one of ['car', 'bicycle']" in caplog.text
     assert sorted(draw(p, rng) for p in range(6)) == [(i, None) for i in range(6)]
 
@@ -169,7 +169,7 @@ def drawn_target_images(cfg: CfgNode, num_draws: int = 2000) -> list[float]:
     """Share of the draws of each target image."""
     stream = target_stream(cfg)
     rng = np.random.default_rng(0)
-    counts = np.bincount([stream.draw(p, rng).image_index for p in range(num_draws)], minlength=6)
+    counts = np.bincount([stream.sampler(p, rng).image_index for p in range(num_draws)], minlength=6)
     return (counts / num_draws).tolist()
 
 

@@ -88,7 +88,7 @@ def test_detections_follow_the_views(index: Path, masks: Path) -> None:
     still = ["INPUT.TARGET_FLIP", "0.0", "INPUT.TARGET_CANVAS_FLIP", "0.0", "INPUT.TARGET_PRE_SCALE", "(1.0, 1.0)"]
     cfg = config(index, masks, *still)
     assert len(target_dicts(cfg)) == 5
-    views = target_stream(cfg)[0]["detected_views"]
+    views = target_stream(cfg)[0]["detected_instance_views"]
     assert views.shape == (1, 64, 128) and (views[..., :64] == 13001).all() and (views[..., 64:] == 0).all()
 
 
@@ -119,7 +119,12 @@ def target() -> list[dict[str, Any]]:
     detected = torch.zeros(2, 32, 64, dtype=torch.int64)
     detected[:, :, :30], detected[:, :, 34:] = 13001, 13002
     classes = torch.full((2, 32, 64), CAR)
-    keys = {"student_views": views, "teacher_views": views, "predicted_views": classes, "detected_views": detected}
+    keys = {
+        "student_views": views,
+        "teacher_views": views,
+        "class_mask_views": classes,
+        "detected_instance_views": detected,
+    }
     return [{**keys, "domain": "target"}]
 
 

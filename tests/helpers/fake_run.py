@@ -9,7 +9,7 @@ from typing import Any
 
 from ptseg_d2.classes.streets import CITYSCAPES, CLASS_NAMES, THING_IDS
 from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.instance_grouping import EmbeddingFinder, PanopticOptions
+from ptseg_d2.inference.instance_grouping import EmbeddingGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.recipe.groups import run_configs
 from ptseg_d2.visualization.panels import join_pair
@@ -68,7 +68,7 @@ class FakeRows:
     def panoptic(self, row: str) -> PanopticModel:
         """The same model for every row."""
         clustering = Clustering("mean_shift_plus", delta_var=0.5, delta_dist=1.5, num_samples=512, num_seeds=32)
-        return PanopticModel(Bands(), EmbeddingFinder(self.networks, self.options, clustering), self.options)
+        return PanopticModel(Bands(), EmbeddingGrouping(self.networks, self.options, clustering), self.options)
 
 
 def write_run(cfg: CfgNode, stages: Sequence[CfgNode]) -> None:
@@ -126,7 +126,7 @@ def results(stages: Sequence[CfgNode]) -> dict[str, Any]:
         },
         "instance": {
             name: {**row(**instance), "per_class": per_class("AP50", THING_IDS)}
-            for name in ("source", "source_sure", "selftrain", "components")
+            for name in ("source", "source_thresholded", "selftrain", "components")
         },
         "instance_oracle_masks": {"selftrain": instance},
         "rounds": [

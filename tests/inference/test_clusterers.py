@@ -6,7 +6,7 @@ from functools import partial
 
 from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering, cluster_things
 from ptseg_d2.inference.clustering import agglomerative, mean_shift, mean_shift_plus, sampled_mean_shift
-from ptseg_d2.inference.instance_grouping import EmbeddingFinder, PanopticOptions
+from ptseg_d2.inference.instance_grouping import EmbeddingGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import mean_per_instance
 from ptseg_d2.pseudo_labels.instance import stable_instances
 
@@ -169,8 +169,8 @@ def test_the_finder_uses_its_clustering_and_the_morphology_of_its_options(name: 
     embeddings[:, 5, 2] = torch.nan  # a hole in instance 1, filled; its score must not become NaN
     networks = [((11, 13), Fixed(embeddings))]
     options = PanopticOptions((11, 13), min_thing_share=0.05, min_stuff_share=0, closing=0.13)
-    finder = EmbeddingFinder(networks, options, Clustering(name, delta_var=0.5, delta_dist=1.5))
-    found, scores = finder(torch.zeros(3, 8, 12), sem_seg)
+    grouping = EmbeddingGrouping(networks, options, Clustering(name, delta_var=0.5, delta_dist=1.5))
+    found, scores = grouping(torch.zeros(3, 8, 12), sem_seg)
     assert torch.equal(found, instance_ids)
     assert scores.keys() == {1, 2, 3}
     # 1 and 2 differ in class alone, so that each one's ball covers both.

@@ -7,7 +7,7 @@ from typing import Any
 
 from ptseg_d2.data.labels import read_labels
 from ptseg_d2.data.mappers import TestMapper
-from ptseg_d2.inference.instance_grouping import ComponentFinder, PanopticOptions
+from ptseg_d2.inference.instance_grouping import ComponentGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.results.oracle_masks import OracleMaskModel
 
@@ -54,7 +54,7 @@ def test_instances_of_a_low_score_become_void() -> None:
 def test_oracle_masks_are_the_labels(world: Path) -> None:
     item = TestMapper()(DatasetCatalog.get("miniscapes_cityscapes_labeled_val")[0])
     options = PanopticOptions((11, 12, 13, 14, 15, 16, 17, 18), min_thing_share=0, min_stuff_share=0)
-    ids, segments = OracleMaskModel(ComponentFinder(options), options)([item])[0]["panoptic_seg"]
+    ids, segments = OracleMaskModel(ComponentGrouping(options), options)([item])[0]["panoptic_seg"]
     found = torch.full(ids.shape, 255)
     for segment in segments:
         found[ids == segment["id"]] = segment["category_id"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ptseg_d2.inference.clusterers import Clustering
-from ptseg_d2.inference.instance_grouping import ComponentFinder, EmbeddingFinder, PanopticOptions
+from ptseg_d2.inference.instance_grouping import ComponentGrouping, EmbeddingGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.inference.tiling import Grid, blend_classes, predict_tiled, tile_grid
 
@@ -81,7 +81,7 @@ def street(height: int = 60, width: int = 200) -> Tensor:
 def model() -> tuple[PanopticModel, FromColours]:
     network = FromColours()
     clustering = Clustering("mean_shift_plus", delta_var=0.5, delta_dist=1.5)
-    return PanopticModel(network, EmbeddingFinder([((CAR,), network)], OPTIONS, clustering), OPTIONS), network
+    return PanopticModel(network, EmbeddingGrouping([((CAR,), network)], OPTIONS, clustering), OPTIONS), network
 
 
 @pytest.mark.parametrize("max_pixels", [2000, 1000, 500])
@@ -111,7 +111,7 @@ def test_one_tile_is_the_model_itself() -> None:
 def test_smallest_segments_are_shares_of_the_whole_image() -> None:
     options = PanopticOptions((CAR,), min_thing_share=0.02, min_stuff_share=0.9)  # 240 pixels, more than the road
     network = FromColours()
-    _, ids, segments = predict_tiled(PanopticModel(network, ComponentFinder(options), options), street(), 1000)
+    _, ids, segments = predict_tiled(PanopticModel(network, ComponentGrouping(options), options), street(), 1000)
     assert [s["category_id"] for s in segments] == [CAR, CAR]  # the touching two are one component
     assert int((ids > 0).sum()) == 600 + 2000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ptseg_d2.inference.unified_model import SingleNetwork, drop_unsure
+from ptseg_d2.inference.unified_model import UnifiedPanopticModel, drop_low_score_segments
 from ptseg_d2.prediction.images import predict_images
 
 import numpy as np
@@ -21,10 +21,10 @@ SURE, UNSURE = (
 
 def test_instances_below_the_score_become_void_and_stuff_stays() -> None:
     ids = torch.tensor([[1, 2001], [2002, 2002]], dtype=torch.int32)
-    kept, segments = drop_unsure((ids, [STUFF, SURE, UNSURE]), 0.5)
+    kept, segments = drop_low_score_segments((ids, [STUFF, SURE, UNSURE]), 0.5)
     assert kept.tolist() == [[1, 2001], [0, 0]] and segments == [STUFF, SURE]
     assert ids.tolist() == [[1, 2001], [2002, 2002]]
-    assert drop_unsure((ids, [STUFF, SURE, UNSURE]), 0.0)[1] == [STUFF, SURE, UNSURE]
+    assert drop_low_score_segments((ids, [STUFF, SURE, UNSURE]), 0.0)[1] == [STUFF, SURE, UNSURE]
 
 
 class LightHalf(nn.Module):
@@ -49,7 +49,7 @@ def test_a_large_image_is_seen_smaller_and_answered_at_its_own_size() -> None:
     network = LightHalf()
     image = np.zeros((40, 80, 3), np.uint8)
     image[:, 40:] = 255
-    whole, small = (predict_images(SingleNetwork(network), [image], limit, 1)[0] for limit in (3200, 800))
+    whole, small = (predict_images(UnifiedPanopticModel(network), [image], limit, 1)[0] for limit in (3200, 800))
     assert network.seen == [(40, 80), (20, 40)]
     for prediction in (whole, small):
         assert prediction.panoptic.tolist() == [[1] * 40 + [2001] * 40] * 40

@@ -10,7 +10,7 @@ from typing import Any
 
 from ptseg_d2.data.mappers import to_tensor
 from ptseg_d2.errors import DataError, RecipeError
-from ptseg_d2.inference.instance_grouping import ComponentFinder, PanopticOptions
+from ptseg_d2.inference.instance_grouping import ComponentGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.prediction.images import PanopticPrediction, predict_images
 from ptseg_d2.prediction.predictor import PanopticPredictor
@@ -149,7 +149,7 @@ class Left(nn.Module):
 def test_batches_hold_images_of_one_size() -> None:
     options = PanopticOptions((1,), min_thing_share=0.0, min_stuff_share=0.0)
     network = Left()
-    model = PanopticModel(network, ComponentFinder(options), options)
+    model = PanopticModel(network, ComponentGrouping(options), options)
     sizes = [(2, 4), (3, 6), (2, 4), (2, 4), (1, 1), (3, 6)]
     found = predict_images(model, [np.zeros((*size, 3), np.uint8) for size in sizes], 100, batch_size=2)
     assert sorted(network.batches) == [1, 1, 2, 2]
@@ -162,7 +162,7 @@ def test_stuff_limit_is_a_share_of_the_image() -> None:
     """The road is half of the image: kept at 40 %, void at 60 %, however many pixels that is."""
     for share, num_segments in ((0.4, 2), (0.6, 1)):
         options = PanopticOptions((1,), min_thing_share=0.0, min_stuff_share=share)
-        model = PanopticModel(Left(), ComponentFinder(options), options)
+        model = PanopticModel(Left(), ComponentGrouping(options), options)
         for width in (4, 40):
             (found,) = predict_images(model, [np.zeros((4, width, 3), np.uint8)], 1000, 1)
             assert len(found.segments_info) == num_segments

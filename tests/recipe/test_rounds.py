@@ -160,7 +160,7 @@ def test_guidance_is_a_class_an_island_or_nothing(two_rounds: tuple[CfgNode, lis
     dicts = target_dicts(semantic)
     assert len(dicts) == 6
     for item in dicts:
-        guidance = cv2.imread(item["guidance_file_name"], cv2.IMREAD_UNCHANGED)
+        guidance = cv2.imread(item["guidance_mask_file_name"], cv2.IMREAD_UNCHANGED)
         assert guidance.shape == (64, 128) and {*np.unique(guidance).tolist()} <= {*THING_IDS, 254, 255}
 
 

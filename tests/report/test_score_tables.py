@@ -85,7 +85,7 @@ def test_no_scores() -> None:
 
 def test_before_and_after_are_the_recipes_own() -> None:
     rows: dict[str, Any] = dict.fromkeys(
-        ["components", "mix_oracle", "selftrain", "adapted", "source_sure", "source"], {}
+        ["components", "mix_oracle", "selftrain", "adapted", "source_thresholded", "source"], {}
     )
     assert before_after({"instance": rows}, "instance") == ["source", "selftrain"]
     assert before_after({"instance": {"oracle": {}}}, "instance") == ["oracle"]

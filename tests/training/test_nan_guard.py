@@ -8,7 +8,7 @@ from typing import Any
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet
 from ptseg_d2.recipe import stage_work as stages
 from ptseg_d2.recipe.configs import load_recipe
-from ptseg_d2.training.nan_guard import FiniteLosses
+from ptseg_d2.training.nan_guard import NanGuard
 from ptseg_d2.training.trainer import Trainer
 
 import pytest
@@ -58,14 +58,14 @@ class Losses(nn.Module):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_only_broken_terms_are_named(value: float) -> None:
     model = Losses()
-    model.register_forward_hook(FiniteLosses("out/run"))
+    model.register_forward_hook(NanGuard("out/run"))
     with EventStorage(7), pytest.raises(FloatingPointError, match=rf"^loss_b = {value} at iteration 7 of out/run"):
         model({"loss_a": torch.tensor(1.0), "loss_b": torch.tensor(value)})
 
 
 def test_finite_losses_and_predictions_pass() -> None:
     model = Losses()
-    model.register_forward_hook(FiniteLosses("out/run"))
+    model.register_forward_hook(NanGuard("out/run"))
     model({"loss_a": torch.tensor(1e30)})
     model({})
     model.eval()([{"embeddings": torch.tensor(float("nan"))}])

@@ -105,7 +105,7 @@ def test_semantic_labels_are_those_of_a_step_on_the_whole_image(masks: Path, tmp
     left, right = split_pair(pictures.draw_pseudo_labels(model, images[0], noise, COLORS))
     assert torch.equal(model.labeler.class_prior, prior)
     image = cv2.imread(images[0]["file_name"])[..., ::-1]
-    mask = cv2.imread(images[0]["predicted_file_name"], cv2.IMREAD_UNCHANGED)
+    mask = cv2.imread(images[0]["class_mask_file_name"], cv2.IMREAD_UNCHANGED)
     assert np.array_equal(left, image)
     for class_id in set(np.unique(mask).tolist()) - {255}:
         expected = 0.35 * image[mask == class_id] + 0.65 * np.array(COLORS[class_id])

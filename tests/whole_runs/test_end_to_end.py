@@ -34,7 +34,7 @@ def test_results_hold_every_row(finished: tuple[Path, dict[str, Any]]) -> None:
     assert sorted(results["semantic"]) == ["adapted", "selftrain", "source"]
     assert sorted(results["panoptic"]) == ["selftrain", "source"]
     assert sorted(results["instance"]) == [
-        *("adapted", "adapted_sure", "components", "selftrain", "source", "source_sure")
+        *("adapted", "adapted_thresholded", "components", "selftrain", "source", "source_thresholded")
     ]
     assert sorted(results["instance_oracle_masks"]) == ["adapted", "components", "selftrain", "source"]
     assert results["seed"] == 1 and results["config"].endswith("selftrain_icm.yaml")

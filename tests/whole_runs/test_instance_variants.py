@@ -74,7 +74,7 @@ def test_ccm_beside_the_shared_source_stage(shared: Path) -> None:
         done = json.loads((shared / "ccm_25" / "instance_selftrain" / group / "done.json").read_text())
         assert sorted(done["built_on"]) == [f"instance_adapted/{group}", "semantic_selftrain"]
     assert results["seconds"]["instance_source"] > 0 and sorted(results["instance"]) == [
-        *("adapted", "adapted_sure", "components", "selftrain", "source", "source_sure")
+        *("adapted", "adapted_thresholded", "components", "selftrain", "source", "source_thresholded")
     ]
     assert run("ccm_25", shared) == results
 

@@ -107,7 +107,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         """
         images = torch.cat([item["student_views"] for item in target])
         clean = torch.cat([item["teacher_views"] for item in target])
-        masks = torch.cat([item["predicted_views"] for item in target]).to(self.device)
+        masks = torch.cat([item["class_mask_views"] for item in target]).to(self.device)
         embeddings = self.student.predict_strided(images)
         with torch.no_grad():
             teacher = self.teacher.predict_strided(clean)
@@ -145,7 +145,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
 
     def _detected(self, target: list[dict[str, Any]], sem_seg: Tensor) -> Tensor:
         """(B, h, w) pseudo instances of the detector, where `sem_seg` (B, h, w) are the predicted classes."""
-        views = torch.cat([item["detected_views"] for item in target]).to(sem_seg.device)
+        views = torch.cat([item["detected_instance_views"] for item in target]).to(sem_seg.device)
         min_area = max(1, round(self.min_share * sem_seg[0].numel()))
         pairs = zip(shrink_labels(views, sem_seg.shape[-2:]), sem_seg)
         instance_ids = torch.stack([detected_instances(view, m, self.thing_ids, min_area) for view, m in pairs])

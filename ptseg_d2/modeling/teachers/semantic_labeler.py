@@ -99,15 +99,15 @@ class SemanticLabeler(nn.Module):
             size: (H, W) of the labels.
         """
         pseudo = self._labels(teacher, target, size)
-        if "guidance_views" not in target[0]:
+        if "guidance_mask_views" not in target[0]:
             return pseudo
-        guidance = torch.cat([item["guidance_views"] for item in target]).to(pseudo.labels.device)
+        guidance = torch.cat([item["guidance_mask_views"] for item in target]).to(pseudo.labels.device)
         return PseudoLabels(*guide(*pseudo, guidance, self.thing_ids))
 
     def _labels(self, teacher: DenseNetwork, target: list[dict[str, Any]], size: torch.Size) -> PseudoLabels:
         device = self.class_prior.device
         if self.kind == "predicted":
-            labels = torch.cat([item["predicted_views"] for item in target]).to(device)
+            labels = torch.cat([item["class_mask_views"] for item in target]).to(device)
             return PseudoLabels(labels, torch.ones(labels.shape, device=device))
         refined = self._refined_views(teacher, target)
         if self.kind == "confidence_share":

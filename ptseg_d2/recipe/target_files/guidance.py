@@ -102,8 +102,8 @@ def predicted_guide(rows: Rows, last: Round) -> Guide:
     def guide(item: Mapping[str, Any]) -> NDArray[np.uint8]:
         image = mapper(dict(item))["image"]
         logits = model.semantic.predict(image[None])["sem_seg"][0]  # type: ignore[operator]
-        assert model.finder is not None
-        sem_seg, instance_ids, _ = find_instances(image.float(), logits, model.finder)
+        assert model.grouping is not None
+        sem_seg, instance_ids, _ = find_instances(image.float(), logits, model.grouping)
         min_area = round(last[1].INSTANCE.MIN_MASK_AREA * sem_seg.numel())
         values: NDArray[np.uint8] = guidance_map(sem_seg, instance_ids, things, min_area).byte().cpu().numpy()
         return values

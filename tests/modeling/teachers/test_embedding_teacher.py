@@ -38,7 +38,7 @@ def target(predicted: int = 13) -> list[dict[str, Any]]:
         {
             "student_views": views,
             "teacher_views": views,
-            "predicted_views": torch.where(columns < 32, predicted, 0).expand(2, -1, -1),
+            "class_mask_views": torch.where(columns < 32, predicted, 0).expand(2, -1, -1),
             "domain": "target",
         }
     ]

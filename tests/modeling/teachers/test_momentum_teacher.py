@@ -44,7 +44,7 @@ def batch() -> list[dict[str, Any]]:
         "student_views": image(2, 3),
         "teacher_views": image(2, 3),
         "thetas": torch.stack([identity, identity]),
-        "predicted_views": torch.where(columns < 32, 13, 0).expand(2, -1, -1),
+        "class_mask_views": torch.where(columns < 32, 13, 0).expand(2, -1, -1),
         "domain": "target",
     }
     return [source, target]

@@ -42,7 +42,7 @@ def target(seed: int = 0) -> dict[str, Any]:
         "student_views": views,
         "teacher_views": views,
         "thetas": identity,
-        "predicted_views": masks,
+        "class_mask_views": masks,
         "domain": "target",
     }
 
@@ -116,7 +116,7 @@ def test_predicted_masks_are_the_labels() -> None:
     item = target()
     loss = losses_of(model, item)["loss_sem_seg_target"]
     logits = model.student.predict_strided(item["student_views"])
-    labels = item["predicted_views"]
+    labels = item["class_mask_views"]
     no_prior = torch.zeros(19)
     assert loss.item() == pytest.approx(
         2 * focal_confidence_loss(logits, labels, torch.ones(labels.shape), no_prior).item()
@@ -213,6 +213,6 @@ def test_guidance_is_laid_over_the_fused_labels() -> None:
     plain = model.labeler(model.teacher, [item], SIZE)
     guidance = torch.full((2, HEIGHT, WIDTH), 255)
     guidance[0, :8] = 13
-    guided = model.labeler(model.teacher, [{**item, "guidance_views": guidance}], SIZE)
+    guided = model.labeler(model.teacher, [{**item, "guidance_mask_views": guidance}], SIZE)
     assert (guided.labels[0, :8] == 13).all()
     assert torch.equal(guided.labels[0, 8:], plain.labels[0, 8:]) and torch.equal(guided.labels[1], plain.labels[1])

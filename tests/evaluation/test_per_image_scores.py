@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ptseg_d2.evaluation.image_records import ImageRecords
+from ptseg_d2.evaluation.per_image_scores import PerImageScores
 
 import numpy as np
 import pytest
 
 
 def test_order_is_that_of_the_keys() -> None:
-    records = ImageRecords()
+    records = PerImageScores()
     for key in ("b", None, 10, "a", 9, ("c", "d")):
         records.add(key, (np.array([str(key)]),))
     assert records.keys() == [9, 10, "a", "b", ("c", "d"), None]
@@ -18,7 +18,7 @@ def test_order_is_that_of_the_keys() -> None:
 
 
 def test_an_image_counts_once() -> None:
-    first, second = ImageRecords(), ImageRecords()
+    first, second = PerImageScores(), PerImageScores()
     for records in (first, first, second):
         records.add("x", (np.array([1, 2]), np.array([0.5])))
     second.add("y", ())
@@ -27,7 +27,7 @@ def test_an_image_counts_once() -> None:
 
 
 def test_without_a_key_every_call_is_an_image() -> None:
-    first, second = ImageRecords(), ImageRecords()
+    first, second = PerImageScores(), PerImageScores()
     for records in (first, first, second):
         records.add(None, (np.zeros(1),))
     first.merge(second)
@@ -36,7 +36,7 @@ def test_without_a_key_every_call_is_an_image() -> None:
 
 @pytest.mark.parametrize("other", [np.array([1, 3]), np.array([1])])
 def test_another_record_of_the_same_image_is_refused(other: np.ndarray) -> None:
-    first, second = ImageRecords(), ImageRecords()
+    first, second = PerImageScores(), PerImageScores()
     first.add("x", (np.array([1, 2]),))
     second.add("x", (other,))
     with pytest.raises(ValueError, match="image x was added twice"):

@@ -15,7 +15,7 @@ ImageKey = Union[int, str, tuple[str, ...]]
 Record = tuple[NDArray[Any], ...]
 
 
-class ImageRecords:
+class PerImageScores:
     """A record, some arrays, per image. Images without a key count as different ones and follow the others."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class ImageRecords:
         if not all(np.array_equal(old, new) for old, new in zip(known, record)):
             raise ValueError(f"image {key} was added twice, with different predictions or labels")
 
-    def merge(self, other: ImageRecords) -> None:
+    def merge(self, other: PerImageScores) -> None:
         """Add the records of another process; errors as in `add`."""
         for key, record in other._by_key.items():
             self.add(key, record)
