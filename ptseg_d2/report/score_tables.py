@@ -103,7 +103,10 @@ def round_blocks(results: Results) -> list[Block]:
     rows = [
         [
             Cell(str(number), number),
-            *(row_cell(described[entry[key]]) if key == "row" else _any_cell(entry.get(key)) for key in keys),
+            *(
+                row_cell(described.get(entry[key], Row(entry[key]))) if key == "row" else _any_cell(entry.get(key))
+                for key in keys
+            ),
         ]
         for number, entry in zip(numbers, rounds)
     ]
