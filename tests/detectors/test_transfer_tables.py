@@ -45,7 +45,7 @@ def test_cityscapes_columns_by_hand() -> None:
     """The k-th class of a detector has AP k; the second detector has none of anything."""
     first: dict[str, Any] = {name: {"AP": float(k), "AP50": k + 0.5} for k, name in enumerate(CITYSCAPES_THINGS)}
     nothing: dict[str, Any] = dict.fromkeys(CITYSCAPES_THINGS, {"AP": None, "AP50": None})
-    scores = {
+    scores: dict[str, dict[str, Any]] = {
         "A": {"AP": 50.0, "AP50": 60.0, "per_class": first},
         "B": {"AP": None, "AP50": 0.0, "per_class": nothing},
     }

@@ -108,8 +108,8 @@ def test_unsure_pixels_belong_to_no_class(world: Path, tmp_path: Path) -> None:
     sure = write_masks(dicts, network, tmp_path / "sure", ConfidenceQuantiles(19, 0.5, cap=1.0))
     assert plain == sure
     for entry in plain["images"].values():
-        masks = [read(tmp_path / name / entry["mask"]) for name in ("plain", "sure")]
-        assert np.array_equal(*masks) and (masks[0] != VOID).all()
+        before, after = (read(tmp_path / name / entry["mask"]) for name in ("plain", "sure"))
+        assert np.array_equal(before, after) and (before != VOID).all()
 
 
 @pytest.mark.parametrize("group", [["car"], ["car", "person"], []])
