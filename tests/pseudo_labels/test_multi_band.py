@@ -1,4 +1,4 @@
-"""Multi-band transfer: thresholds like the public code's sort, masks on disk."""
+"""Multi-band transfer: thresholds like the public code's sort."""
 
 from __future__ import annotations
 
