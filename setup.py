@@ -52,6 +52,7 @@ setup(
     extras_require={
         "dev": [
             "cityscapesscripts>=2.2",
+            "import-linter>=2",
             "mypy>=1.8",
             "panopticapi-lite>=0.2",
             "pytest>=7",
