@@ -167,9 +167,8 @@ def _target_sampler(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> Ima
 def _sampled_classes(cfg: CfgNode) -> list[int]:
     """The classes by whose content images are drawn: those of the group, or the things, or all."""
     classes = classes_of(cfg)
-    if cfg.INSTANCE.GROUP:
-        return list(classes.ids(cfg.INSTANCE.GROUP))
-    return list(classes.thing_ids if cfg.INPUT.DRAW_THINGS else range(classes.num_classes))
+    things_only = cfg.INSTANCE.GROUP or cfg.INPUT.DRAW_THINGS
+    return list(classes.ids_of_group(cfg.INSTANCE.GROUP) if things_only else range(classes.num_classes))
 
 
 def _restyle(cfg: CfgNode) -> RandomStyle | None:

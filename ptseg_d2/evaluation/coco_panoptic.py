@@ -16,10 +16,10 @@ from typing import Any, Union
 
 from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.classes.tables import ClassTable
+from ptseg_d2.data.image_files import write_png
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo
 from ptseg_d2.panoptic_ids import ids_to_rgb
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,8 +82,7 @@ class CocoPanopticWriter:
             pixels = ids_to_rgb(ids)
         except ValueError as error:
             raise ValueError(f"prediction or label of {file_name}: {error}") from error
-        if not cv2.imwrite(str(self._partial / picture), pixels[..., ::-1]):
-            raise OSError(f"could not write {self._partial / picture}")
+        write_png(self._partial / picture, pixels[..., ::-1])
         height, width = ids.shape
         self._images[picture] = {
             "id": image_id,

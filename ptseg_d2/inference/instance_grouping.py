@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.inference.clusterers import Clustering, cluster_things
 from ptseg_d2.inference.merging import connected_component_instances
 from ptseg_d2.inference.morphology import clean_instances
@@ -58,7 +59,7 @@ class ComponentGrouping:
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
         """See `InstanceGrouping`."""
-        min_area = round(self.options.min_thing_share * sem_seg.numel())
+        min_area = number_of(self.options.min_thing_share, sem_seg.numel())
         instance_ids = connected_component_instances(sem_seg, self.options.thing_ids, min_area)
         return instance_ids, {int(i): 1.0 for i in instance_ids.unique() if i > 0}
 
@@ -135,7 +136,7 @@ def embedding_instances(
     Returns:
         (H, W) int64 ids (0 = none), and a score in (0, 1] per id: the stability, see `instance_stability`.
     """
-    min_area = round(options.min_thing_share * sem_seg.numel())
+    min_area = number_of(options.min_thing_share, sem_seg.numel())
     cluster = partial(clustering, min_size=min_area)
     instance_ids = cluster_things(embeddings, sem_seg, thing_ids, cluster, min_area)
     instance_ids = clean_instances(instance_ids, min_area, opening=options.opening, closing=options.closing)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.inference.instance_grouping import InstanceGrouping, PanopticOptions
 from ptseg_d2.inference.merging import merge_panoptic
 from ptseg_d2.resizing import resize
@@ -148,6 +149,6 @@ def merge_instances(
         instance_ids,
         set(options.thing_ids),
         scores=scores,
-        min_stuff_area=round(options.min_stuff_share * num_pixels),
-        min_thing_area=round(options.min_thing_share * num_pixels),
+        min_stuff_area=number_of(options.min_stuff_share, num_pixels),
+        min_thing_area=number_of(options.min_thing_share, num_pixels),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.classes.tables import ClassTable
+from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.labels import read_labels
 from ptseg_d2.data.mappers import TestMapper
@@ -29,7 +30,6 @@ from ptseg_d2.results.tables import format_table, update_results
 from ptseg_d2.runs.records import read_done, write_atomically
 from ptseg_d2.visualization.overlays import draw_panoptic, save_png, side_by_side
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -211,8 +211,8 @@ def draw_pictures(rows: Rows, cfg: CfgNode) -> None:
     folder = Path(cfg.OUTPUT_DIR) / "pictures"
     logger.info("Drawing %d test images, see %s", count, folder)
     folder.mkdir(exist_ok=True)
-    for index in np.linspace(0, len(dicts) - 1, count).round().astype(int):
-        item = TestMapper()(dicts[index])
+    for entry in evenly_spread(dicts, count):
+        item = TestMapper()(entry)
         image = item["image"].permute(1, 2, 0).numpy()
         truth_ids, truth_segments = ground_truth_panoptic(read_labels(item), rows.classes)
         results = {"truth": (torch.from_numpy(truth_ids), truth_segments)}

@@ -79,10 +79,7 @@ class Rows:
 
     def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
         """Thing classes and the network that separates them, for each run of a stage."""
-        networks = [
-            (self.classes.ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else self.classes.thing_ids, trained_network(c))
-            for c in run_configs(cfg)
-        ]
+        networks = [(self.classes.ids_of_group(c.INSTANCE.GROUP), trained_network(c)) for c in run_configs(cfg)]
         rest = tuple(sorted(set(self.classes.thing_ids) - {i for ids, _ in networks for i in ids}))
         start = self.stages.get(cfg.RECIPE.INIT_FROM)
         if rest and start is not None and not cfg.RECIPE.INIT_BACKBONE_ONLY:

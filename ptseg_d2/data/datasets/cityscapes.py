@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.data.datasets.paths import list_images, require_labels
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
@@ -45,7 +46,7 @@ def load_train_part(root: Path, fix: str, held_out: bool) -> list[dict[str, Any]
         cities.setdefault(Path(entry["file_name"]).parent, []).append(entry)
     chosen = []
     for entries in cities.values():
-        first = len(entries) - round(HELD_OUT * len(entries))
+        first = len(entries) - number_of(HELD_OUT, len(entries))
         chosen += entries[first:] if held_out else entries[:first]
     return chosen
 

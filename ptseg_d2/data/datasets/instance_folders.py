@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.data.image_files import IMAGE_SUFFIXES
 
 from detectron2.config import CfgNode
@@ -146,7 +147,7 @@ def split_target(folder: Path, images: list[Path], test_share: float) -> tuple[l
         ValueError: no image is left to adapt to.
     """
     if test_share > 0:
-        num_unlabeled = len(images) - max(1, round(test_share * len(images)))
+        num_unlabeled = len(images) - number_of(test_share, len(images), at_least=1)
         unlabeled, test = images[:num_unlabeled], images[num_unlabeled:]
         what = f"the last {test_share:g} of them by name (WORLD.TEST_SHARE)"
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ptseg_d2.classes.tables import VOID
+from ptseg_d2.counting import number_of
 from ptseg_d2.data.augmentation import Photometric
 from ptseg_d2.losses.semantic import charbonnier_entropy, focal_confidence_loss
 from ptseg_d2.modeling.network import stack_images
@@ -150,7 +151,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
     def _masked_loss(self, images: Tensor, pseudo: PseudoLabels) -> Tensor:
         """The student must see through hidden blocks (MIC); they leave no trace in the running statistics."""
         size = (images.shape[-2], images.shape[-1])
-        block = max(1, round(self.mask_block * size[0]))
+        block = number_of(self.mask_block, size[0], at_least=1)
         hidden = torch.stack([random_blocks(size, block, self.mask_ratio) for _ in images])
         masked = torch.where(hidden[:, None].to(self.device), self.student.mean_colour, images.float())
         with untracked_statistics(self.student):
