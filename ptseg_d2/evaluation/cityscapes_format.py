@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ptseg_d2.atomic import replace_folder
 from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.data.image_files import write_png
@@ -121,7 +122,5 @@ class CityscapesWriter:
     def finish(self) -> Path:
         """Put everything in place; returns the folder."""
         self._panoptic.finish()
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        os.replace(self._partial, self.folder)
+        replace_folder(self._partial, self.folder)
         return self.folder

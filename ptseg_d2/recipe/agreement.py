@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
@@ -17,7 +18,6 @@ from ptseg_d2.recipe.rounds import Round, agreement_basis, agreement_file, read_
 from ptseg_d2.recipe.target_files.masks import with_masks
 from ptseg_d2.results.rows import Rows
 from ptseg_d2.runs.lock import only_here
-from ptseg_d2.runs.records import write_atomically
 from ptseg_d2.training.probing import target_images
 
 import torch

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.classes.tables import VOID, ClassTable
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.datasets import classes_of
@@ -22,7 +23,7 @@ from ptseg_d2.modeling.ema import copy_
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.random_states import seeded
 from ptseg_d2.recipe.mix_candidates import Candidate, candidate_config, read_candidates
-from ptseg_d2.runs.records import check_same_settings, read_done, write_atomically
+from ptseg_d2.runs.records import check_same_settings, read_done
 from ptseg_d2.training.checkpoints import load_weights
 from ptseg_d2.training.probing import encode, target_images
 

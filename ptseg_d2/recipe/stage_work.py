@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.data.streams import target_stream
 from ptseg_d2.detectors.pseudo_instances import predict_detections
 from ptseg_d2.modeling.network import DenseNetwork
@@ -17,7 +18,7 @@ from ptseg_d2.recipe.configs import trains_groups
 from ptseg_d2.recipe.groups import Launcher, run_groups
 from ptseg_d2.recipe.mix import choose_networks
 from ptseg_d2.recipe.target_files.masks import predict_masks, predicted_share, with_masks
-from ptseg_d2.runs.records import built_on, check_record, run_once, settings, write_atomically
+from ptseg_d2.runs.records import built_on, check_record, run_once, settings
 from ptseg_d2.training.checkpoints import load_network
 from ptseg_d2.training.trainer import Trainer
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.datasets import classes_of
@@ -27,7 +28,7 @@ from ptseg_d2.results.export import PanopticExport
 from ptseg_d2.results.passes import ORACLE_MASKS, Scored, passes
 from ptseg_d2.results.rows import Rows
 from ptseg_d2.results.tables import format_table, update_results
-from ptseg_d2.runs.records import read_done, write_atomically
+from ptseg_d2.runs.records import read_done
 from ptseg_d2.visualization.overlays import draw_panoptic, save_png, side_by_side
 
 import torch

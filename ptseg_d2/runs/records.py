@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.config import get_ptseg_cfg
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.runs.lock import only_here
@@ -107,13 +108,6 @@ def read_done(folder: str | os.PathLike[str]) -> dict[str, Any]:
         raise RecipeError(f"{folder} is not finished: there is no {done}. Train first, without --eval-only.")
     content: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
     return content
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small text file so that a kill leaves the old one or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def settings(cfg: CfgNode) -> dict[str, Any]:
