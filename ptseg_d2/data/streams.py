@@ -19,6 +19,7 @@ from ptseg_d2.data.style import RandomStyle
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, build_detection_test_loader
+from detectron2.modeling import META_ARCH_REGISTRY
 from torch.utils.data import DataLoader, Dataset
 
 logger = logging.getLogger(__name__)
@@ -47,11 +48,8 @@ def require_masks(cfg: CfgNode) -> None:
         )
     if cfg.INPUT.PREDICTED_MASKS:
         return
-    if cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher":
-        choice = "MODEL.META_ARCHITECTURE = 'EmbeddingMomentumTeacher'"
-    elif cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS == "predicted":
-        choice = "MODEL.SELF_TRAINING.PSEUDO_LABELS = 'predicted'"
-    else:
+    choice = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE).needs_masks(cfg)
+    if not choice:
         return
     raise ValueError(
         f"{choice} learns from class masks of the target images: set INPUT.PREDICTED_MASKS to the index.json that "

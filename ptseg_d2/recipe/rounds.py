@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.errors import RecipeError
+from ptseg_d2.pseudo_labels.rules import PSEUDO_LABEL_REGISTRY
 from ptseg_d2.recipe.target_files.masks import MASKS
 from ptseg_d2.runs.image_folders import INDEX
 from ptseg_d2.runs.records import ORACLE_GUIDANCE, PREDICTED_GUIDANCE, runs_below
@@ -57,11 +58,11 @@ def later_rounds(top: CfgNode, stages: Sequence[CfgNode]) -> list[CfgNode]:
             f"only {', '.join(by_name)}; use configs/selftrain_icm.yaml, or RECIPE.ROUNDS 1"
         )
     kind = by_name[SEMANTIC].MODEL.SELF_TRAINING.PSEUDO_LABELS
-    if kind in ("predicted", "none"):
+    if not PSEUDO_LABEL_REGISTRY.get(kind).asks_teacher:
+        able = " or ".join(repr(name) for name, rule in PSEUDO_LABEL_REGISTRY if rule.asks_teacher)
         raise RecipeError(
             f"RECIPE.ROUNDS = {top.RECIPE.ROUNDS} needs a teacher that labels, and "
-            f"MODEL.SELF_TRAINING.PSEUDO_LABELS is {kind!r}; use 'class_thresholds' or 'confidence_share', "
-            "or RECIPE.ROUNDS 1"
+            f"MODEL.SELF_TRAINING.PSEUDO_LABELS is {kind!r}; use {able}, or RECIPE.ROUNDS 1"
         )
     rounds = [(by_name[SEMANTIC], by_name[INSTANCE])]
     for number in range(2, top.RECIPE.ROUNDS + 1):

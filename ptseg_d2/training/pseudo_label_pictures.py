@@ -77,7 +77,7 @@ class PseudoLabelPictures(HookBase):
         self.images = evenly_spread(images, cfg.RECIPE.PSEUDO_LABEL_PICTURES)
 
     def before_train(self) -> None:
-        """ImageSampler what the first step would learn from; a resumed run has done so."""
+        """Draw what the first step would learn from; a resumed run has done so."""
         if self.trainer.start_iter > 0:
             return
         if comm.is_main_process():
@@ -85,7 +85,7 @@ class PseudoLabelPictures(HookBase):
         self._draw_all(0, keep=True)
 
     def after_step(self) -> None:
-        """ImageSampler in the middle and at the end, and every VIS_PERIOD iterations."""
+        """Draw in the middle and at the end, and every VIS_PERIOD iterations."""
         finished = self.trainer.iter + 1
         keep = finished in (self.trainer.max_iter // 2, self.trainer.max_iter)
         if keep or (self.period > 0 and finished % self.period == 0):
@@ -138,7 +138,7 @@ def draw_pseudo_labels(
 
 def makes_labels(model: MomentumTeacher) -> bool:
     """Whether there is anything to draw."""
-    return not isinstance(model, SemanticMomentumTeacher) or model.labeler.kind != "none"
+    return not isinstance(model, SemanticMomentumTeacher) or model.labeler.rule.makes_labels
 
 
 def _pseudo_classes(model: SemanticMomentumTeacher, item: dict[str, Any], size: tuple[int, int]) -> NDArray[np.int64]:

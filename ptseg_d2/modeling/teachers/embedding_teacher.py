@@ -100,6 +100,11 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "detected_iterations": instance.DETECTED_ITERS,
         }
 
+    @classmethod
+    def needs_masks(cls, cfg: CfgNode) -> str:
+        """See `MomentumTeacher`."""
+        return "MODEL.META_ARCHITECTURE = 'EmbeddingMomentumTeacher'"
+
     def target_losses(self, target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, Tensor]:
         """The terms of `EmbeddingLoss` on the pseudo instances of the target views, and `ConsistencyLoss` if it is on.
 

@@ -20,6 +20,7 @@ from ptseg_d2.random_states import seeded
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -66,6 +67,11 @@ class MomentumTeacher(nn.Module):
         self.seed = seed
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
         self._register_load_state_dict_pre_hook(spread_single_network_)
+
+    @classmethod
+    def needs_masks(cls, cfg: CfgNode) -> str:
+        """The choice of a config by which it learns from predicted class masks, for messages; "" = it does not."""
+        return ""
 
     @property
     def device(self) -> torch.device:

@@ -16,7 +16,8 @@ from ptseg_d2.modeling.semantic_segmentor import SemanticNetwork
 from ptseg_d2.modeling.teachers.class_mix import choose_classes, paste
 from ptseg_d2.modeling.teachers.masking import random_blocks
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher, untracked_statistics
-from ptseg_d2.modeling.teachers.semantic_labeler import PseudoLabels, SemanticLabeler
+from ptseg_d2.modeling.teachers.semantic_labeler import SemanticLabeler
+from ptseg_d2.pseudo_labels.rules import PSEUDO_LABEL_REGISTRY, PseudoLabels
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -71,9 +72,9 @@ class SemanticMomentumTeacher(MomentumTeacher):
             ValueError: views are to be mixed or masked, but there are no labels for them.
         """
         super().__init__(**options)
-        if labeler.kind == "none" and (class_mix or mask_ratio > 0):
+        if not labeler.rule.makes_labels and (class_mix or mask_ratio > 0):
             raise ValueError(
-                "MODEL.SELF_TRAINING.PSEUDO_LABELS = 'none' leaves nothing to learn on mixed or masked views: "
+                "MODEL.SELF_TRAINING.PSEUDO_LABELS without labels leaves nothing to learn on mixed or masked views: "
                 "switch CLASS_MIX off and set INPUT.MASK_RATIO to 0"
             )
         self.labeler = labeler
@@ -90,6 +91,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Student from MODEL.* and MODEL.SELF_TRAINING.STUDENT, the rest from MODEL.SELF_TRAINING and INPUT."""
         options = cfg.MODEL.SELF_TRAINING
+        labeler = SemanticLabeler.from_config(cfg)
         return {
             "student": META_ARCH_REGISTRY.get(options.STUDENT)(cfg),
             "target_weight": options.TARGET_WEIGHT,
@@ -97,9 +99,8 @@ class SemanticMomentumTeacher(MomentumTeacher):
             "bn_stats": options.BN_STATS,
             "evaluate": options.EVALUATE,
             "seed": max(cfg.SEED, 0),
-            "labeler": SemanticLabeler.from_config(cfg),
-            # The class prior of the focal weight is SAC's; DACS and fixed masks know none.
-            "focal_power": options.FOCAL_POWER if options.PSEUDO_LABELS == "class_thresholds" else 0.0,
+            "labeler": labeler,
+            "focal_power": options.FOCAL_POWER if labeler.rule.uses_prior else 0.0,
             "class_mix": options.CLASS_MIX,
             "mix_photometric": _mix_photometric(cfg),
             "mask_ratio": cfg.INPUT.MASK_RATIO,
@@ -109,10 +110,17 @@ class SemanticMomentumTeacher(MomentumTeacher):
             "entropy_power": options.ENTROPY_POWER,
         }
 
+    @classmethod
+    def needs_masks(cls, cfg: CfgNode) -> str:
+        """See `MomentumTeacher`: the rule of the pseudo labels knows."""
+        name = cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS
+        needs_them = PSEUDO_LABEL_REGISTRY.get(name).needs_masks
+        return f"MODEL.SELF_TRAINING.PSEUDO_LABELS = {name!r}" if needs_them else ""
+
     def target_losses(self, target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Losses of the student's noisy views on the pseudo labels, keys `loss_*_target`."""
         images = torch.cat([item["student_views"] for item in target]).to(self.device)
-        if self.labeler.kind == "none":
+        if not self.labeler.rule.makes_labels:
             return self._entropy_loss(self.student.predict_strided(images))
         pseudo = self.labeler(self.teacher, target, images.shape[-2:])
         storage = get_event_storage()
