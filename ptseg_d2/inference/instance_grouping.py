@@ -14,10 +14,11 @@ from ptseg_d2.counting import number_of
 from ptseg_d2.inference.clusterers import Clustering, cluster_things
 from ptseg_d2.inference.merging import connected_component_instances
 from ptseg_d2.inference.morphology import clean_instances
+from ptseg_d2.inference.protocols import DensePredictor
 from ptseg_d2.inference.stability import instance_stability
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ class EmbeddingGrouping:
 
     def __init__(
         self,
-        networks: Sequence[tuple[tuple[int, ...], nn.Module]],
+        networks: Sequence[tuple[tuple[int, ...], DensePredictor]],
         options: PanopticOptions,
         clustering: Clustering,
     ) -> None:
         """
         Args:
-            networks: thing classes and the network (with `predict`) that separates them.
+            networks: thing classes and the network that separates them, by its "embeddings".
             options: sizes and morphology.
             clustering: of the embeddings inside a class mask.
 
@@ -111,7 +112,7 @@ class EmbeddingGrouping:
             self._image, self._embeddings = image if self.keep_embeddings else None, {}
         if index in self._embeddings:
             return self._embeddings[index]
-        embeddings: Tensor = self.networks[index][1].predict(image[None])["embeddings"][0]  # type: ignore[operator]
+        embeddings = self.networks[index][1].predict(image[None])["embeddings"][0]
         if self.keep_embeddings:
             self._embeddings[index] = embeddings
         return embeddings

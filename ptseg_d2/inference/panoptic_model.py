@@ -12,6 +12,7 @@ from typing import Any
 from ptseg_d2.counting import number_of
 from ptseg_d2.inference.instance_grouping import InstanceGrouping, PanopticOptions
 from ptseg_d2.inference.merging import merge_panoptic
+from ptseg_d2.inference.protocols import DensePredictor
 from ptseg_d2.resizing import resize
 
 import torch
@@ -39,7 +40,7 @@ class PanopticModel(nn.Module):
 
     def __init__(
         self,
-        semantic: nn.Module,
+        semantic: DensePredictor,
         grouping: InstanceGrouping | None,
         options: PanopticOptions,
         min_score: float = 0.0,
@@ -47,7 +48,7 @@ class PanopticModel(nn.Module):
     ) -> None:
         """
         Args:
-            semantic: predicts {"sem_seg": (N, C, H, W)} logits by `predict`.
+            semantic: predicts "sem_seg" logits.
             grouping: separates objects; None = semantic output only.
             options: sizes for merging.
             min_score: as in `Variant`.
@@ -73,7 +74,7 @@ class PanopticModel(nn.Module):
 
     def _predict_one(self, item: dict[str, Any]) -> dict[str, Any]:
         image: Tensor = item["image"]
-        logits = self.semantic.predict(image[None])["sem_seg"]  # type: ignore[operator]
+        logits = self.semantic.predict(image[None])["sem_seg"]
         size = (item.get("height", image.shape[-2]), item.get("width", image.shape[-1]))
         logits = resize(logits, size)[0]
         image = resize(image[None].float(), size)[0]

@@ -167,7 +167,8 @@ class PanopticUNet(DenseNetwork):
                 images = torch.tensor([n for n, _ in pairs], device=embeddings.device)
                 others = torch.stack([~mask for _, mask in pairs]) & (instance_ids[images] > 0)
                 embeddings, instance_ids = embeddings[images], instance_ids[images].masked_fill(others, -1)
-        return self.criterion(embeddings, instance_ids)  # type: ignore[no-any-return]
+        losses: dict[str, Tensor] = self.criterion(embeddings, instance_ids)
+        return losses
 
     def predict(self, images: Tensor) -> dict[str, Tensor]:
         """Dense maps of images of one size, which the network sees at `test_size`.

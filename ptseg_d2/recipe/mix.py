@@ -19,6 +19,7 @@ from ptseg_d2.classes.tables import VOID, ClassTable
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import RecipeError, check_choice
+from ptseg_d2.inference.protocols import DensePredictor
 from ptseg_d2.modeling.ema import copy_
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.random_states import seeded
@@ -30,7 +31,6 @@ from ptseg_d2.training.probing import encode, target_images
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.utils import comm
-from torch import nn
 from tqdm import tqdm
 
 CHOICE = "choice.json"
@@ -133,7 +133,7 @@ def score_by_labels(cfg: CfgNode, candidate: Candidate) -> Scores:
     return {name: {"value": row["per_class"][name]["AP50"]} for name in candidate.classes}
 
 
-def mixed_networks(cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
+def mixed_networks(cfg: CfgNode) -> list[tuple[tuple[int, ...], DensePredictor]]:
     """Thing classes and the network that separates them, as chosen.
 
     Args:
@@ -145,7 +145,7 @@ def mixed_networks(cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
     read_done(cfg.OUTPUT_DIR)
     check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", ("INSTANCE.MIX_",))
     choice = json.loads((Path(cfg.OUTPUT_DIR) / CHOICE).read_text(encoding="utf-8"))
-    networks: list[tuple[tuple[int, ...], nn.Module]] = []
+    networks: list[tuple[tuple[int, ...], DensePredictor]] = []
     for candidate in read_candidates(cfg):
         chosen = [name for name, best in choice.items() if (best["run"], best["group"]) == candidate.place]
         if chosen:

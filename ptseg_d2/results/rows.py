@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.instance_grouping import EmbeddingGrouping
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
+from ptseg_d2.inference.protocols import DensePredictor, as_predictor
 from ptseg_d2.inference.unified_model import UnifiedPanopticModel
 from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
@@ -24,7 +25,6 @@ from ptseg_d2.recipe.rounds import (
 from ptseg_d2.training.checkpoints import trained_network
 
 from detectron2.config import CfgNode
-from torch import nn
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +54,13 @@ class Rows:
         self.mark = self._later_mark if self.rounds and self.final != self.rounds[0] else ""
         self.device = cfg.MODEL.DEVICE
         self.oracle_masks = cfg.TEST.ORACLE_MASKS
-        self._semantic: dict[str, nn.Module] = {}
+        self._semantic: dict[str, DensePredictor] = {}
         self._groupings: dict[str, EmbeddingGrouping] = {}
 
-    def semantic(self, stage: str) -> nn.Module:
+    def semantic(self, stage: str) -> DensePredictor:
         """The trained semantic network of a stage."""
         if stage not in self._semantic:
-            self._semantic[stage] = trained_network(self.stages[stage])
+            self._semantic[stage] = as_predictor(trained_network(self.stages[stage]))
         return self._semantic[stage]
 
     def grouping(self, stage: str) -> EmbeddingGrouping:
@@ -77,9 +77,11 @@ class Rows:
             build_clustering(cfg),
         )
 
-    def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
+    def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], DensePredictor]]:
         """Thing classes and the network that separates them, for each run of a stage."""
-        networks = [(self.classes.ids_of_group(c.INSTANCE.GROUP), trained_network(c)) for c in run_configs(cfg)]
+        networks = [
+            (self.classes.ids_of_group(c.INSTANCE.GROUP), as_predictor(trained_network(c))) for c in run_configs(cfg)
+        ]
         rest = tuple(sorted(set(self.classes.thing_ids) - {i for ids, _ in networks for i in ids}))
         start = self.stages.get(cfg.RECIPE.INIT_FROM)
         if rest and start is not None and not cfg.RECIPE.INIT_BACKBONE_ONLY:
@@ -111,7 +113,7 @@ class Rows:
         semantic, instance = pair
         networks = [(ids, _part(network, part)) for ids, network in self._networks(instance)]
         grouping = EmbeddingGrouping(networks, self.options, build_clustering(instance))
-        whole = _part(trained_network(semantic), part)
+        whole = _part(as_predictor(trained_network(semantic)), part)
         return PanopticModel(whole, grouping, self.options, float(instance.INSTANCE.MIN_SCORE))
 
     def min_score(self, stage: str) -> float:
@@ -150,6 +152,6 @@ class Rows:
         return rows
 
 
-def _part(network: nn.Module, name: str) -> nn.Module:
+def _part(network: DensePredictor, name: str) -> DensePredictor:
     """ "student" or "teacher" of a `MomentumTeacher`; the network itself if it is none, or for ""."""
     return getattr(network, name) if name and isinstance(network, MomentumTeacher) else network

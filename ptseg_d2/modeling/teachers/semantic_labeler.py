@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ptseg_d2.data.datasets import classes_of
+from ptseg_d2.inference.protocols import StridedPredictor
 from ptseg_d2.modeling.distributed import mean_over_processes
-from ptseg_d2.modeling.network import DenseNetwork
 from ptseg_d2.pseudo_labels.guidance import guide
 from ptseg_d2.pseudo_labels.rules import (
     PSEUDO_LABEL_REGISTRY,
@@ -77,7 +77,7 @@ class SemanticLabeler(nn.Module):
         )
 
     @torch.no_grad()
-    def forward(self, teacher: DenseNetwork, target: list[dict[str, Any]], size: torch.Size) -> PseudoLabels:
+    def forward(self, teacher: StridedPredictor, target: list[dict[str, Any]], size: torch.Size) -> PseudoLabels:
         """Labels of all views of the images, under the instance masks that guide them if there are any.
 
         Args:
@@ -91,7 +91,7 @@ class SemanticLabeler(nn.Module):
         guidance = torch.cat([item["guidance_mask_views"] for item in target]).to(pseudo.labels.device)
         return PseudoLabels(*guide(*pseudo, guidance, self.thing_ids))
 
-    def _labels(self, teacher: DenseNetwork, target: list[dict[str, Any]], size: torch.Size) -> PseudoLabels:
+    def _labels(self, teacher: StridedPredictor, target: list[dict[str, Any]], size: torch.Size) -> PseudoLabels:
         device = self.class_prior.device
         masks = [item["class_mask_views"] for item in target] if self.rule.needs_masks else []
         evidence = Evidence(
@@ -103,7 +103,7 @@ class SemanticLabeler(nn.Module):
         )
         return self.rule(evidence)
 
-    def _refined_views(self, teacher: DenseNetwork, target: list[dict[str, Any]]) -> list[Tensor]:
+    def _refined_views(self, teacher: StridedPredictor, target: list[dict[str, Any]]) -> list[Tensor]:
         """Per image the teacher's probabilities (V, C, h, w), fused over its views; updates the class prior."""
         views = torch.cat([item["teacher_views"] for item in target])
         probabilities = teacher.predict_strided(views).softmax(dim=1)

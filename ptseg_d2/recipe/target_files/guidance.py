@@ -102,7 +102,7 @@ def predicted_guide(rows: Rows, last: Round) -> Guide:
 
     def guide(item: Mapping[str, Any]) -> NDArray[np.uint8]:
         image = mapper(dict(item))["image"]
-        logits = model.semantic.predict(image[None])["sem_seg"][0]  # type: ignore[operator]
+        logits = model.semantic.predict(image[None])["sem_seg"][0]
         assert model.grouping is not None
         sem_seg, instance_ids, _ = find_instances(image.float(), logits, model.grouping)
         min_area = number_of(last[1].INSTANCE.MIN_MASK_AREA, sem_seg.numel())

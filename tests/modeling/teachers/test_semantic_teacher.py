@@ -99,7 +99,7 @@ def test_views_outvote_a_wrong_one_in_every_geometry() -> None:
     thetas = torch.stack([view.theta() for view in views])
     shown = torch.stack([render_image(canvas, theta) for theta in thetas])
     item = {"teacher_views": shown, "student_views": shown, "thetas": thetas, "domain": "target"}
-    labels, confidence = model.labeler(ColourTeacher(), [item], SIZE)  # type: ignore[arg-type]
+    labels, confidence = model.labeler(ColourTeacher(), [item], SIZE)
     expected = torch.where(shown[:, 0] > 127, 13, 10)
     # Four pixels on either side of the border, which the zoomed and mirrored view has at column 48, may be unsure.
     certain = torch.ones(SIZE, dtype=torch.bool)
