@@ -53,7 +53,6 @@ def _add_rounds(cfg: CfgNode) -> None:
     # rounds of semantic and instance self-training, each from the last (thesis, future work); they end by themselves
     # when the agreement of student and teacher, which needs no label, stops rising
     cfg.RECIPE.ROUNDS = 1
-    cfg.RECIPE.ROUND = 1  # round of this run; set by the recipe
     # instance masks laid over the semantic pseudo labels from the second round on (thesis section 9.5): "predicted" by
     # the round before, "none", or "ground_truth", which reads labels of the target and is no domain adaptation
     cfg.RECIPE.GUIDANCE = "predicted"
@@ -124,9 +123,6 @@ def _add_target_input(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_BLUR = (0.1, 2.0)  # range of the student-only Gaussian sigma in pixels
     cfg.INPUT.TARGET_BLUR_PROBABILITY = 1.0  # share of the student views that are blurred
 
-    # index.json of instance masks, each with one class, that are laid over the semantic pseudo labels; set by the
-    # recipe, see RECIPE.GUIDANCE
-    cfg.INPUT.GUIDANCE_MASKS = ""
     cfg.INPUT.PREDICTED_MASKS = ""  # index.json of masks that an earlier stage predicted on DATASETS.TARGET
     # rare-class and importance sampling look at the things only; with INSTANCE.GROUP always at those of the group
     cfg.INPUT.DRAW_THINGS = False
@@ -211,7 +207,6 @@ def _add_instance(cfg: CfgNode) -> None:
     # thing class names per model; [] = one model for all (ALL). ICM = eight groups of one class; BASE and CCM =
     # three categories, where BASE starts all of them from one source model and CCM each from its own
     cfg.INSTANCE.GROUPS = []
-    cfg.INSTANCE.GROUP = []  # classes of this run; set by the recipe for each group
     cfg.INSTANCE.TARGET_WEIGHT = 1.0  # weight of the losses on pseudo instances
     cfg.INSTANCE.TEACHER = "frozen"  # "frozen" (copied every REFRESH_INTERVAL) or "ema" (every iteration)
     cfg.INSTANCE.REFRESH_INTERVAL = 500  # iterations between two copies of the student into the frozen teacher

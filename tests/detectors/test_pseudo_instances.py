@@ -16,7 +16,7 @@ from ptseg_d2.pseudo_labels.instance import detected_instances
 from ptseg_d2.recipe.checks import check_stages
 from ptseg_d2.recipe.configs import load_recipe
 from ptseg_d2.recipe.stage_work import run_stage
-from ptseg_d2.recipe.target_files.masks import DETECTIONS
+from ptseg_d2.runs.image_folders import DETECTIONS
 
 import cv2
 import numpy as np
@@ -191,7 +191,7 @@ def test_somebody_elses_detector(world: Path, tmp_path: Path) -> None:
     stages = load_recipe(file, [*TINY, *keys])
     with pytest.raises(FileNotFoundError, match="zoo.pth not found"):
         check_stages(stages, 1)
-    torch.save({"model": build_model(stages[0]).state_dict()}, weights)
+    torch.save({"model": build_model(stages[0].cfg).state_dict()}, weights)
     check_stages(stages, 1)
     run_stage(stages[0], resume=False)
     assert len(json.loads((tmp_path / "out" / "detector_zoo" / DETECTIONS).read_text())["images"]) == 6

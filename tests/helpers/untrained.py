@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.recipe.configs import load_config, load_recipe
-from ptseg_d2.recipe.groups import run_configs
+from ptseg_d2.modeling.building import build_stage_model
+from ptseg_d2.recipe.configs import load_recipe
+from ptseg_d2.recipe.finished_run import note_command
+from ptseg_d2.recipe.groups import parts_of
 from ptseg_d2.runs.records import run_once
+from ptseg_d2.stages import StageRun
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from tiny import CONFIGS, NARROW
 from torch import nn
 
@@ -26,16 +26,15 @@ def untrained_run(folder: Path, config: str = "instance_source.yaml", *overrides
     config_file = CONFIGS / config
     arguments = [*OVERRIDES, *overrides, "OUTPUT_DIR", str(folder)]
     torch.manual_seed(0)
-    for stage in load_recipe(config_file, arguments):
-        for run in run_configs(stage):
-            run_once(run, _save_random_weights)
-    (folder / "config.yaml").write_text(load_config(config_file, arguments).dump())
-    (folder / "results.json").write_text(json.dumps({"config": str(config_file)}))
+    for run in load_recipe(config_file, arguments):
+        for part in parts_of(run):
+            run_once(part, _save_random_weights)
+    note_command(folder, str(config_file), arguments)
     return folder
 
 
-def _save_random_weights(cfg: CfgNode) -> dict[str, Any]:
-    model = build_model(cfg)
+def _save_random_weights(run: StageRun) -> dict[str, Any]:
+    model = build_stage_model(run.cfg, run.inputs)
     last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
     if last.out_channels == NUM_CLASSES:
         # Bright is car and dark is road, or the other way round; with the usual weights one class would win everywhere.
@@ -44,5 +43,5 @@ def _save_random_weights(cfg: CfgNode) -> dict[str, Any]:
         assert last.bias is not None
         nn.init.constant_(last.bias, -100.0)
         last.bias.data[[ROAD, CAR]] = 0.0
-    DetectionCheckpointer(model, cfg.OUTPUT_DIR).save("model_final")
+    DetectionCheckpointer(model, run.cfg.OUTPUT_DIR).save("model_final")
     return {}

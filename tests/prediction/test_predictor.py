@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from ptseg_d2.inference.instance_grouping import ComponentGrouping, PanopticOpti
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.prediction.images import PanopticPrediction, predict_images
 from ptseg_d2.prediction.predictor import PanopticPredictor
+from ptseg_d2.recipe.finished_run import COMMAND, note_command
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_one_tile_is_no_tile_and_many_cover_the_image(run: Path, predictor: Pano
 
 
 def test_the_command_line_of_the_training_is_found_again(run: Path, predictor: PanopticPredictor) -> None:
-    """Networks this narrow and shallow come from overrides only, which config.yaml keeps."""
+    """Networks this narrow and shallow come from overrides only, which command.json keeps."""
     assert predictor.cfg.MODEL.RESNETS.DEPTH == 10 and predictor.cfg.OUTPUT_DIR == str(run)
     assert isinstance(predictor.model, PanopticModel) and predictor.model.options.min_thing_share == 0.0005
     changed = PanopticPredictor(run, device="cpu", opts=["INSTANCE.MIN_AREA", "0.5"])
@@ -78,8 +78,7 @@ def test_the_command_line_of_the_training_is_found_again(run: Path, predictor: P
 
 def test_a_run_may_be_moved_and_its_config_given(run: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(run, tmp_path / "moved")
-    (moved / "config.yaml").unlink()
-    (moved / "results.json").unlink()
+    (moved / COMMAND).unlink()
     config = CONFIGS / "instance_source.yaml"
     found = PanopticPredictor(moved, config, device="cpu", opts=OVERRIDES).predict(noise(64, 128, 3))
     assert same(found, PanopticPredictor(run, device="cpu").predict(noise(64, 128, 3)))
@@ -96,9 +95,9 @@ def test_row_and_min_score(run: Path, predictor: PanopticPredictor) -> None:
 def test_missing_pieces_say_what_to_do(run: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="run folder nowhere not found: give the OUTPUT_DIR"):
         PanopticPredictor("nowhere")
-    with pytest.raises(FileNotFoundError, match=r"results\.json not found: .*--config-file"):
+    with pytest.raises(FileNotFoundError, match=r"command\.json not found: .*--config-file"):
         PanopticPredictor(tmp_path)
-    (tmp_path / "results.json").write_text(json.dumps({"config": "gone/recipe.yaml"}))
+    note_command(tmp_path, "gone/recipe.yaml", [])
     with pytest.raises(FileNotFoundError, match=r"gone.recipe\.yaml, which .* names, not found .*--config-file"):
         PanopticPredictor(tmp_path)
     moved = shutil.copytree(run, tmp_path / "half")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.results.row import Row
 from ptseg_d2.results.tables import format_table, update_results
 
 import numpy as np
@@ -86,7 +87,9 @@ def test_intervals_stand_beside_the_headline_numbers() -> None:
 
 def test_optional_columns_and_rounds() -> None:
     rows = {"mix": {"PQ": 1.0}, "selftrain_round2": {"PQ": 1.0, "PQ16": 2.0}, "selftrain_round1": {"PQ16_16way": 3.0}}
-    lines = [[cell.strip() for cell in line.split("|")] for line in format_table({"panoptic": rows}).splitlines()]
+    described = {row.name: row.facts() for row in (Row("mix"), Row("selftrain", 2), Row("selftrain", 1))}
+    table = format_table({"panoptic": rows, "rows": described})
+    lines = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()]
     assert lines[0][-3:] == ["PQ16", "PQ16_16way", ""]
     assert [line[1] for line in lines[2:]] == ["selftrain_round1", "selftrain_round2", "mix"]
     assert "PQ16" not in format_table({"panoptic": {"mix": {"PQ": 1.0}}})

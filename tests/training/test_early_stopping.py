@@ -9,6 +9,7 @@ from ptseg_d2.data.validation import validation_batches, validation_dicts
 from ptseg_d2.errors import DataError
 from ptseg_d2.recipe import stage_work as stages
 from ptseg_d2.recipe.configs import load_config
+from ptseg_d2.stages import StageRun
 from ptseg_d2.training.early_stopping import EarlyStopping, StopTraining, mean_losses
 from ptseg_d2.training.trainer import Trainer
 
@@ -148,21 +149,21 @@ def test_killed_training_ends_like_an_unbroken_one(
 ) -> None:
     """Through the trainer, with checkpoints every second step; the rate is so high that the loss soon rises."""
     rate = ("SOLVER.BASE_LR", "0.3")
-    stages.train(street_config(tmp_path / "whole", *rate), resume=False)
+    stages.train(StageRun.from_config(street_config(tmp_path / "whole", *rate)), resume=False)
 
     class Kill(HookBase):
         def after_step(self) -> None:
             if self.trainer.iter == 2:
                 raise KeyboardInterrupt
 
-    cfg = street_config(tmp_path / "parts", *rate)
+    run = StageRun.from_config(street_config(tmp_path / "parts", *rate))
     build_hooks = Trainer.build_hooks
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "build_hooks", lambda self: [*build_hooks(self), Kill()])
         with pytest.raises(KeyboardInterrupt):
-            stages.train(cfg, resume=False)
+            stages.train(run, resume=False)
     assert not (tmp_path / "parts" / "model_final.pth").exists()
-    stages.train(cfg, resume=True)
+    stages.train(run, resume=True)
     whole, parts = (torch.load(tmp_path / p / "model_final.pth", weights_only=False) for p in ("whole", "parts"))
     assert whole["iteration"] == parts["iteration"]
     assert all(torch.equal(value, parts["model"][name]) for name, value in whole["model"].items())
@@ -173,7 +174,7 @@ def test_killed_training_ends_like_an_unbroken_one(
 def test_labels_of_the_target_are_refused(world: Path, tmp_path: Path) -> None:
     target = ("DATASETS.VALIDATION", "('miniscapes_cityscapes_labeled_val',)")
     with pytest.raises(ValueError, match="labels of the target"):
-        stages.train(street_config(tmp_path, *target), resume=False)
+        stages.train(StageRun.from_config(street_config(tmp_path, *target)), resume=False)
     dicts = validation_dicts(street_config(tmp_path, *target, "RECIPE.SUPERVISED_ROW", "oracle"))
     assert {item["domain"] for item in dicts} == {"target"}
 

@@ -38,9 +38,9 @@ def test_nan_embeddings_name_iteration_and_terms(world: Path, tmp_path: Path, mo
     build_hooks = Trainer.build_hooks
     monkeypatch.setattr(Trainer, "build_hooks", lambda self: [*build_hooks(self), hook])
     overrides = [*TINY, "OUTPUT_DIR", str(tmp_path), "RECIPE.INIT_FROM", ""]
-    cfg = load_recipe(CONFIGS / "instance_source.yaml", overrides)[-1]
+    run = load_recipe(CONFIGS / "instance_source.yaml", overrides)[-1]
     with pytest.raises(FloatingPointError) as caught:
-        stages.train(cfg, resume=False)
+        stages.train(run, resume=False)
     message = str(caught.value)
     assert "loss_pull = nan" in message and "loss_object = nan" in message
     assert f"at iteration 1 of {tmp_path}/instance_source" in message and "SOLVER.BASE_LR" in message

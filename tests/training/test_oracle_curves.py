@@ -14,12 +14,12 @@ from ptseg_d2.modeling.embedding_net import shrink_labels
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.recipe import stage_work as stages
 from ptseg_d2.recipe.configs import load_recipe
+from ptseg_d2.stages import StageRun
 from ptseg_d2.training.oracle_curves import count_matches
 
 import numpy as np
 import pytest
 import torch
-from detectron2.config import CfgNode
 from tiny import CONFIGS, TINY
 from torch import Tensor
 
@@ -83,7 +83,7 @@ def test_nothing_found_and_nothing_there() -> None:
     assert count_matches(nothing, nothing, nothing, nothing, {13}) == (0, 0, 0)
 
 
-def config(masks: Path, output: Path, *overrides: str) -> CfgNode:
+def run_of(masks: Path, output: Path, *overrides: str) -> StageRun:
     alone = ["RECIPE.INIT_FROM", "", "RECIPE.MASKS_FROM", "", "INPUT.PREDICTED_MASKS", str(masks)]
     return load_recipe(CONFIGS / "selftrain_icm.yaml", [*TINY, *alone, "OUTPUT_DIR", str(output), *overrides])[-1]
 
@@ -92,8 +92,8 @@ CURVES = ("INSTANCE.ORACLE_CURVES", TWIN, "INSTANCE.ORACLE_PERIOD", "2", "INSTAN
 
 
 def test_curves_are_written_and_change_nothing(masks: Path, tmp_path: Path) -> None:
-    stages.train(config(masks, tmp_path / "without"), resume=False)
-    stages.train(config(masks, tmp_path / "with", *CURVES), resume=False)
+    stages.train(run_of(masks, tmp_path / "without"), resume=False)
+    stages.train(run_of(masks, tmp_path / "with", *CURVES), resume=False)
     names = [tmp_path / run / "instance_selftrain" for run in ("without", "with")]
     plain, watched = (torch.load(name / "model_final.pth", weights_only=False)["model"] for name in names)
     assert plain.keys() == watched.keys()
@@ -126,7 +126,7 @@ def test_counts_of_known_finds_before_the_teacher_is_copied(
     monkeypatch.setattr(EmbeddingMomentumTeacher, "target_losses", lambda *_: {})
     monkeypatch.setattr(EmbeddingMomentumTeacher, "pseudo_instances", find)
     every = ("INSTANCE.ORACLE_IMAGES", "6", "INSTANCE.REFRESH_INTERVAL", "2", "INSTANCE.TEACHER", "frozen")
-    stages.train(config(masks, tmp_path, *CURVES, *every), resume=False)
+    stages.train(run_of(masks, tmp_path, *CURVES, *every), resume=False)
     assert len(num_differing) == 6 and min(num_differing) > 0
     lines = (tmp_path / "instance_selftrain" / "metrics.json").read_text().splitlines()
     counts = {name: value for line in lines for name, value in json.loads(line).items() if "oracle/" in name}
@@ -140,10 +140,10 @@ def test_counts_of_known_finds_before_the_teacher_is_copied(
 
 def test_a_period_below_1_is_refused(masks: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ORACLE_PERIOD = 0 iterations; expected 1 or more"):
-        stages.train(config(masks, tmp_path, *CURVES, "INSTANCE.ORACLE_PERIOD", "0"), resume=False)
+        stages.train(run_of(masks, tmp_path, *CURVES, "INSTANCE.ORACLE_PERIOD", "0"), resume=False)
 
 
 def test_labels_of_other_images_are_refused(masks: Path, tmp_path: Path) -> None:
-    cfg = config(masks, tmp_path, *CURVES, "INSTANCE.ORACLE_CURVES", "miniscapes_cityscapes_labeled_val")
+    run = run_of(masks, tmp_path, *CURVES, "INSTANCE.ORACLE_CURVES", "miniscapes_cityscapes_labeled_val")
     with pytest.raises(ValueError, match="ORACLE_CURVES = 'miniscapes_cityscapes_labeled_val' has no label"):
-        stages.train(cfg, resume=False)
+        stages.train(run, resume=False)

@@ -20,7 +20,8 @@ from ptseg_d2.data.image_files import read_png, write_png
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.modeling.distributed import unwrap
 from ptseg_d2.pseudo_labels.multi_band import LEVELS, ConfidenceQuantiles
-from ptseg_d2.runs.image_folders import INDEX, each_readable, replaced_folder
+from ptseg_d2.runs.image_folders import MASKS, each_readable, replaced_folder
+from ptseg_d2.stages import StageRun
 
 import numpy as np
 import torch
@@ -28,11 +29,6 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from numpy.typing import NDArray
 from torch import nn
-
-MASKS = Path("target_masks") / INDEX
-"""Below the folder of the stage that predicted them."""
-DETECTIONS = Path("target_detections") / INDEX
-"""Below the folder of the stage whose detector found them, see `ptseg_d2.detectors.pseudo_instances`."""
 
 
 def predict_masks(cfg: CfgNode, model: nn.Module) -> None:
@@ -135,21 +131,8 @@ def _confidence_file(mask: Path) -> Path:
     return mask.with_name(f"confidence_{mask.name}")
 
 
-def predicted_share(cfg: CfgNode) -> float:
-    """Mean share of the target images' pixels that were predicted as a class of INSTANCE.GROUP."""
-    shares = np.array([item["class_shares"] for item in target_dicts(cfg)])
-    ids = classes_of(cfg).ids_of_group(cfg.INSTANCE.GROUP)
+def predicted_share(run: StageRun) -> float:
+    """Mean share of the target images' pixels that were predicted as a class of the run's group."""
+    shares = np.array([item["class_shares"] for item in target_dicts(run.cfg, run.inputs)])
+    ids = classes_of(run.cfg).ids_of_group(run.inputs.group)
     return float(shares[:, ids].sum(axis=1).mean())
-
-
-def with_masks(cfg: CfgNode) -> CfgNode:
-    """Point INPUT.PREDICTED_MASKS and INPUT.DETECTIONS at the files of the stages that RECIPE.MASKS_FROM and
-    RECIPE.DETECTIONS_FROM name, unless the user set them."""
-    wanted = (("PREDICTED_MASKS", cfg.RECIPE.MASKS_FROM, MASKS), ("DETECTIONS", cfg.RECIPE.DETECTIONS_FROM, DETECTIONS))
-    for key, stage, file in wanted:
-        if stage and not cfg.INPUT[key]:
-            cfg = cfg.clone()
-            cfg.defrost()
-            cfg.INPUT[key] = str(Path(cfg.RECIPE.NEEDS_DIR) / stage / file)
-            cfg.freeze()
-    return cfg

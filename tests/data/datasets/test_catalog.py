@@ -13,6 +13,8 @@ from ptseg_d2.data.datasets.catalog import DATASET_REGISTRY, DrawnWorld, Entries
 from ptseg_d2.data.datasets.paths import list_images
 from ptseg_d2.data.image_files import read_one_channel, write_png
 from ptseg_d2.data.label_readers import LABEL_READER_REGISTRY, Labels
+from ptseg_d2.data.loader import JointLoader
+from ptseg_d2.data.streams import build_streams
 from ptseg_d2.recipe.configs import load_config
 from ptseg_d2.registry import NamedRegistry
 from ptseg_d2.training.trainer import Trainer
@@ -95,7 +97,7 @@ def test_a_new_data_set_is_a_module_and_a_config(registries: Path) -> None:
     config_file.write_text(CONFIG.format(base=CONFIGS / "panoptic_unet" / "minileaves_plain.yaml", folder=registries))
     cfg = load_config(config_file, NARROW)
     assert datasets.classes_of(cfg) == CELLS
-    (item,) = next(iter(Trainer.build_train_loader(cfg)))
+    (item,) = next(iter(JointLoader(build_streams(cfg), num_workers=0)))
     assert int((item["sem_seg"] == 0).sum()) == int((item["instance_ids"] == 0).sum()) == 64  # the diagonal
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
