@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.inference.clusterers import CLUSTERINGS, Clustering, cluster_things
 from ptseg_d2.inference.clustering import nearest_center
 from ptseg_d2.inference.morphology import clean_instances
@@ -172,7 +173,7 @@ def over_points(sizes: Sequence[int], dims: int, runs: int, device: str) -> list
 def whole_frame(size: tuple[int, int], dims: int, runs: int, device: str) -> tuple[list[list[str]], float]:
     """Seconds of clustering and of cleaning per clusterer, with agreement; and the clustering of the first one."""
     embeddings, sem_seg, truth = (x.to(device) for x in crowded_frame(size, dims))
-    min_area = round(MIN_SHARE * sem_seg.numel())
+    min_area = number_of(MIN_SHARE, sem_seg.numel())
     rows, first = [], 0.0
     for name in CLUSTERINGS:
         cluster = _clusterer(name, sem_seg.numel())

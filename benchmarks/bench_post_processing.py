@@ -25,6 +25,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ptseg_d2.classes.streets import CLASS_NAMES, THING_IDS
+from ptseg_d2.counting import number_of
 from ptseg_d2.inference.clusterers import Clustering, cluster_things
 from ptseg_d2.inference.instance_grouping import EmbeddingGrouping, PanopticOptions
 from ptseg_d2.inference.morphology import clean_instances
@@ -136,7 +137,7 @@ def parts(
         return result
 
     probability, sem_seg = measure("classes", lambda: logits.softmax(0).max(0))
-    min_area = round(options.min_thing_share * sem_seg.numel())
+    min_area = number_of(options.min_thing_share, sem_seg.numel())
     cluster = partial(clustering, min_size=min_area)
     instance_ids, scores = torch.zeros_like(sem_seg), {}
     for thing in options.thing_ids:

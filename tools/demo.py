@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
+from ptseg_d2.atomic import replaced_file
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import DataError, RecipeError
 from ptseg_d2.evaluation.coco_panoptic import CocoPanopticWriter
@@ -103,12 +104,8 @@ def picture_files(output: str, files: list[str]) -> list[Path]:
 def save_picture(path: Path, picture: Picture) -> None:
     """Write a picture, the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    try:
+    with replaced_file(path) as partial:
         Image.fromarray(picture).save(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class VideoFile:

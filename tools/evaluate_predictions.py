@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.errors import DataError
 from ptseg_d2.evaluation.confidence import NUM_RESAMPLES
 from ptseg_d2.evaluation.panoptic_files import Pair, PanopticScorer, paired, read_panoptic_json
 from ptseg_d2.evaluation.panoptic_quality import QUALITIES, PanopticQuality
-from ptseg_d2.runs.records import write_atomically
 
 import cv2
 from tabulate import tabulate

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.classes.coco import class_map_rows
 from ptseg_d2.detectors.coco_instances import register_coco_folder
 from ptseg_d2.detectors.detector import RANDOM, Detector, DetectorSpec, build_detector, detector_config
@@ -37,7 +38,6 @@ from ptseg_d2.detectors.transfer_tables import (
 )
 from ptseg_d2.errors import DataError, RecipeError
 from ptseg_d2.runs.provenance import code_version, hardware, now
-from ptseg_d2.runs.records import write_atomically
 
 import torch
 from detectron2.config import CfgNode

@@ -17,11 +17,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of_dataset
 from ptseg_d2.detectors.coco_instances import coco_instances, common_folder
 from ptseg_d2.errors import DataError
-from ptseg_d2.runs.records import write_atomically
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ table of a world with one kind of object; that of Cityscapes is in `ptseg_d2.cla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -107,6 +107,17 @@ class ClassTable:
         if unknown:
             raise ValueError(f"unknown class {unknown[0]!r}; expected one of: {', '.join(self.names)}")
         return tuple(self.names.index(name) for name in names)
+
+    def ids_of_group(self, group: Sequence[str]) -> tuple[int, ...]:
+        """Train ids of the classes whose objects one network separates.
+
+        Args:
+            group: names of thing classes, as in INSTANCE.GROUP; empty = all of them.
+
+        Raises:
+            ValueError: a name is no class of this table.
+        """
+        return self.ids(group) if group else self.thing_ids
 
 
 def single_thing(name: str, color: tuple[int, int, int] = (60, 180, 75)) -> ClassTable:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from ptseg_d2.atomic import replaced_file
 from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.data.labels import read_labels
@@ -113,21 +113,15 @@ def _load(file: Path) -> dict[str, NDArray[np.int64]]:
 
 
 def _save(file: Path, known: Mapping[str, NDArray[np.int64]]) -> None:
-    """Writes another file first: a kill leaves the old one or the new one, also among several processes."""
+    """Keep counts for the next time; a warning if that fails."""
     if not known:
         return
-    partial = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.stem}.", delete=False) as stream:
-            partial = Path(stream.name)
-            np.savez_compressed(stream, version=VERSION, keys=list(known), counts=np.stack(list(known.values())))
-        partial.chmod(0o644)  # temporary files are private
-        os.replace(partial, file)
+        with replaced_file(file) as place:
+            np.savez_compressed(place, version=VERSION, keys=list(known), counts=np.stack(list(known.values())))
     except OSError as error:
         logger.warning("%s cannot be written (%s); the labels are read again next time", file, error)
-        if partial is not None:
-            partial.unlink(missing_ok=True)
 
 
 def _report(counts: NDArray[np.int64], name: str, classes: ClassTable) -> None:

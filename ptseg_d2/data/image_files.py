@@ -139,9 +139,21 @@ def _decode(path: PathLike, data: bytes) -> Any:
 
 
 def write_png(path: Path, values: NDArray[Any]) -> None:
-    """Write an 8- or 16-bit map; raises an OSError that names the file if that fails."""
+    """Write an 8- or 16-bit map, or a BGR picture; raises an OSError that names the file if that fails."""
     if not cv2.imwrite(str(path), values):
         raise OSError(f"could not write {path}")
+
+
+def read_png(path: PathLike) -> NDArray[Any]:
+    """A map that `write_png` wrote, (H, W) uint8 or uint16.
+
+    Raises:
+        ValueError: it cannot be read. Not a `DataError`: it is no bad image, which would be skipped.
+    """
+    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise ValueError(f"{path} cannot be read: delete the folder of the stage that predicted it and run again")
+    return values
 
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -20,12 +20,11 @@ from ptseg_d2.data.augmentation import (
 )
 from ptseg_d2.data.cache import MemoryCache
 from ptseg_d2.data.geometry import Geometry
-from ptseg_d2.data.image_files import read_image
+from ptseg_d2.data.image_files import read_image, read_png
 from ptseg_d2.data.labels import check_size, read_labels
 from ptseg_d2.data.style import Restyle
 from ptseg_d2.data.views import full_view, random_view, render_image, render_labels
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -207,7 +206,7 @@ class TargetViewsMapper:
         }
         for key in ("class_mask", "guidance_mask", "detected_instance"):
             if f"{key}_file_name" in dataset_dict:
-                mask = _read_mask(dataset_dict[f"{key}_file_name"])
+                mask = read_png(dataset_dict[f"{key}_file_name"]).astype(np.int16)
                 outside = 0 if key == "detected_instance" else VOID
                 warped = torch.from_numpy(warp_labels(mask, affine, self.crop, outside=outside))
                 item[f"{key}_views"] = torch.stack([render_labels(warped, theta) for theta in thetas])
@@ -218,14 +217,6 @@ class TargetViewsMapper:
         views = [full_view(self.crop, flip=bool(rng.random() < self.flip))]
         views += [random_view(self.crop, rng, self.zoom, self.flip) for _ in range(self.num_views - 1)]
         return torch.stack([view.theta() for view in views])
-
-
-def _read_mask(file_name: str) -> NDArray[np.int16]:
-    mask = cv2.imread(file_name, cv2.IMREAD_UNCHANGED)
-    if mask is None:
-        # Not a DataError: a missing mask is no bad image, which would be skipped.
-        raise ValueError(f"{file_name} cannot be read: delete the folder of the stage that predicted it and run again")
-    return mask.astype(np.int16)
 
 
 class TestMapper:

@@ -174,9 +174,8 @@ def _target_sampler(cfg: CfgNode, inputs: StageInputs, dicts: list[dict[str, Any
 def _sampled_classes(cfg: CfgNode, inputs: StageInputs) -> list[int]:
     """The classes by whose content images are drawn: those of the group, or the things, or all."""
     classes = classes_of(cfg)
-    if inputs.group:
-        return list(classes.ids(inputs.group))
-    return list(classes.thing_ids if cfg.INPUT.DRAW_THINGS else range(classes.num_classes))
+    things_only = inputs.group or cfg.INPUT.DRAW_THINGS
+    return list(classes.ids_of_group(inputs.group) if things_only else range(classes.num_classes))
 
 
 def _restyle(cfg: CfgNode) -> RandomStyle | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ptseg_d2.counting import number_of
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -68,7 +70,7 @@ def random_view(
     if not 0 < zoom[0] <= zoom[1] <= 1:
         raise ValueError(f"View zoom is {zoom}, expected (smallest, largest) with 0 < smallest <= largest <= 1.")
     share = rng.uniform(*zoom)
-    height, width = (max(1, round(side * share)) for side in size_hw)
+    height, width = (number_of(share, side, at_least=1) for side in size_hw)
     top = int(rng.integers(size_hw[0] - height + 1))
     left = int(rng.integers(size_hw[1] - width + 1))
     return View(size_hw, top, left, height, width, flip=bool(rng.random() < flip_p))

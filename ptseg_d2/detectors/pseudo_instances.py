@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.image_files import read_image, write_png
 from ptseg_d2.detectors.detections import paint
@@ -65,7 +66,8 @@ def write_detections(
     with replaced_folder(folder) as partial:
         for number, (image_id, image) in enumerate(readable):
             found = detector.cityscapes(detector.outputs(image))
-            ids = paint(found, min_score, round(min_share * image.shape[0] * image.shape[1])).numpy().astype(np.uint16)
+            min_area = number_of(min_share, image.shape[0] * image.shape[1])
+            ids = paint(found, min_score, min_area).numpy().astype(np.uint16)
             images[image_id] = {"mask": f"{number:06d}.png", "instances": len(np.unique(ids[ids > 0]))}
             write_png(partial / f"{number:06d}.png", ids)
         (partial / DETECTIONS.name).write_text(json.dumps(index), encoding="utf-8")

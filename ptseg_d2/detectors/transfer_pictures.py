@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptseg_d2.classes.streets import CITYSCAPES
+from ptseg_d2.counting import evenly_spread
 from ptseg_d2.detectors.detections import Detections
 from ptseg_d2.detectors.transfer import Image, Look
 from ptseg_d2.evaluation.ground_truth import GroundTruth
@@ -30,7 +31,7 @@ class Sheets:
     def looker(self, dataset: str, detector: str) -> Look:
         """What draws the detections of one detector; the sheets grow with every detector."""
         count = len(DatasetCatalog.get(dataset))
-        chosen = set(np.linspace(0, count - 1, min(self.num_pictures, count)).round().astype(int).tolist())
+        chosen = set(evenly_spread(range(count), self.num_pictures))
 
         def look(position: int, image: Image, truth: GroundTruth, found: Detections) -> None:
             if position not in chosen:

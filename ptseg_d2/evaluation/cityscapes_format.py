@@ -22,14 +22,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ptseg_d2.atomic import replace_folder
 from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.classes.tables import ClassTable
+from ptseg_d2.data.image_files import write_png
 from ptseg_d2.evaluation.coco_panoptic import CocoPanopticWriter, ImageId, picture_name
 from ptseg_d2.evaluation.ground_truth import label_id_table
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo
 from ptseg_d2.panoptic_ids import instance_ids_of_segments, replace_ids
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -96,8 +97,8 @@ class CityscapesWriter:
             label_ids = replace_ids(ids, {s["id"]: self.classes.label_ids[s["category_id"]] for s in segments_info})
         else:
             label_ids = label_id_table(self.classes)[sem_seg]
-        _save(self._partial / LABELS / f"{stem}_labelIds.png", label_ids.astype(np.uint8))
-        _save(self._partial / NUMBERED / f"{stem}_instanceIds.png", replace_ids(ids, numbers).astype(np.uint16))
+        write_png(self._partial / LABELS / f"{stem}_labelIds.png", label_ids.astype(np.uint8))
+        write_png(self._partial / NUMBERED / f"{stem}_instanceIds.png", replace_ids(ids, numbers).astype(np.uint16))
         self._add_instances(stem, ids, segments_info, numbers)
 
     def _add_instances(
@@ -107,7 +108,7 @@ class CityscapesWriter:
         for segment in segments_info:
             if segment["category_id"] in self.classes.thing_ids:
                 mask = f"{MASKS}/{stem}_{numbers[segment['id']]}.png"
-                _save(self._partial / INSTANCES / mask, np.where(ids == segment["id"], 255, 0).astype(np.uint8))
+                write_png(self._partial / INSTANCES / mask, np.where(ids == segment["id"], 255, 0).astype(np.uint8))
                 # All digits: ties between rounded scores would change the AP.
                 score = repr(float(segment.get("score", 1.0)))
                 lines.append(f"{mask} {self.classes.label_ids[segment['category_id']]} {score}\n")
@@ -121,12 +122,5 @@ class CityscapesWriter:
     def finish(self) -> Path:
         """Put everything in place; returns the folder."""
         self._panoptic.finish()
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        os.replace(self._partial, self.folder)
+        replace_folder(self._partial, self.folder)
         return self.folder
-
-
-def _save(path: Path, pixels: NDArray[np.unsignedinteger]) -> None:
-    if not cv2.imwrite(str(path), pixels):
-        raise OSError(f"could not write {path}")

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
+from ptseg_d2.atomic import replace_folder, replaced_file
 from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.classes.tables import ClassTable
+from ptseg_d2.data.image_files import write_png
 from ptseg_d2.evaluation.segment_overlap import SegmentInfo
 from ptseg_d2.panoptic_ids import ids_to_rgb
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,8 +83,7 @@ class CocoPanopticWriter:
             pixels = ids_to_rgb(ids)
         except ValueError as error:
             raise ValueError(f"prediction or label of {file_name}: {error}") from error
-        if not cv2.imwrite(str(self._partial / picture), pixels[..., ::-1]):
-            raise OSError(f"could not write {self._partial / picture}")
+        write_png(self._partial / picture, pixels[..., ::-1])
         height, width = ids.shape
         self._images[picture] = {
             "id": image_id,
@@ -112,20 +112,16 @@ class CocoPanopticWriter:
             "annotations": list(self._annotations.values()),
             "categories": category_entries(self.classes),
         }
-        partial_json = self.json_file.with_suffix(".json.partial")
-        partial_json.write_text(json.dumps(content), encoding="utf-8")
-        # The list goes first and comes last: there is never one of pictures that are not there.
-        self._remove_earlier()
-        os.replace(self._partial, self.folder)
-        os.replace(partial_json, self.json_file)
+        with replaced_file(self.json_file) as place:
+            place.write_text(json.dumps(content), encoding="utf-8")
+            # The list goes first and comes last: there is never one of pictures that are not there.
+            self.json_file.unlink(missing_ok=True)
+            replace_folder(self._partial, self.folder)
         return self.json_file
 
     def discard(self) -> None:
         """Give up this export and remove an earlier one, which belongs to other images."""
         shutil.rmtree(self._partial)
-        self._remove_earlier()
-
-    def _remove_earlier(self) -> None:
         self.json_file.unlink(missing_ok=True)
         if self.folder.exists():
             shutil.rmtree(self.folder)

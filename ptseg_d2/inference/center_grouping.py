@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.inference.merging import merge_panoptic
 from ptseg_d2.inference.panoptic_model import mean_per_instance
 from ptseg_d2.resizing import resize
@@ -159,6 +160,6 @@ def panoptic_from_centers(
         instance_ids,
         options.thing_ids,
         scores=scores,
-        min_stuff_area=round(options.min_stuff_share * sem_seg.numel()),
-        min_thing_area=round(options.min_thing_share * sem_seg.numel()),
+        min_stuff_area=number_of(options.min_stuff_share, sem_seg.numel()),
+        min_thing_area=number_of(options.min_thing_share, sem_seg.numel()),
     )

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.inference.clusterers import Clustering, cluster_things
 from ptseg_d2.inference.merging import connected_component_instances
 from ptseg_d2.inference.morphology import clean_instances
+from ptseg_d2.inference.protocols import DensePredictor
 from ptseg_d2.inference.stability import instance_stability
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class ComponentGrouping:
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
         """See `InstanceGrouping`."""
-        min_area = round(self.options.min_thing_share * sem_seg.numel())
+        min_area = number_of(self.options.min_thing_share, sem_seg.numel())
         instance_ids = connected_component_instances(sem_seg, self.options.thing_ids, min_area)
         return instance_ids, {int(i): 1.0 for i in instance_ids.unique() if i > 0}
 
@@ -81,13 +83,13 @@ class EmbeddingGrouping:
 
     def __init__(
         self,
-        networks: Sequence[tuple[tuple[int, ...], nn.Module]],
+        networks: Sequence[tuple[tuple[int, ...], DensePredictor]],
         options: PanopticOptions,
         clustering: Clustering,
     ) -> None:
         """
         Args:
-            networks: thing classes and the network (with `predict`) that separates them.
+            networks: thing classes and the network that separates them, by its "embeddings".
             options: sizes and morphology.
             clustering: of the embeddings inside a class mask.
         """
@@ -120,7 +122,7 @@ class EmbeddingGrouping:
             self._image, self._embeddings = image if self._is_sharing else None, {}
         if index in self._embeddings:
             return self._embeddings[index]
-        embeddings: Tensor = self.networks[index][1].predict(image[None])["embeddings"][0]  # type: ignore[operator]
+        embeddings = self.networks[index][1].predict(image[None])["embeddings"][0]
         if self._is_sharing:
             self._embeddings[index] = embeddings
         return embeddings
@@ -150,7 +152,7 @@ def embedding_instances(
     Returns:
         (H, W) int64 ids (0 = none), and a score in (0, 1] per id: the stability, see `instance_stability`.
     """
-    min_area = round(options.min_thing_share * sem_seg.numel())
+    min_area = number_of(options.min_thing_share, sem_seg.numel())
     cluster = partial(clustering, min_size=min_area)
     instance_ids = cluster_things(embeddings, sem_seg, thing_ids, cluster, min_area)
     instance_ids = clean_instances(instance_ids, min_area, opening=options.opening, closing=options.closing)

@@ -5,6 +5,8 @@ Shapes: H x W pixels. Instance id <= 0 = none. Opening and closing are those of 
 
 from __future__ import annotations
 
+from ptseg_d2.counting import number_of
+
 import cv2
 import numpy as np
 import torch
@@ -46,7 +48,7 @@ def clean_instances(
     cleaned = np.ascontiguousarray(tensor.cpu().numpy()).astype(np.int64)
     if cleaned.size == 0:  # `find_objects` asks for the highest number
         return torch.from_numpy(cleaned).to(tensor.device)
-    open_with, close_with = (_ellipse(round(share * len(cleaned))) for share in (opening, closing))
+    open_with, close_with = (_ellipse(number_of(share, len(cleaned))) for share in (opening, closing))
     # One pixel more than the closing reaches: an opening must see that an object ends inside the image.
     margin = 1 + (0 if close_with is None else len(close_with) // 2)
     gains = []

@@ -10,8 +10,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.inference.instance_grouping import InstanceGrouping, PanopticOptions, Separate
 from ptseg_d2.inference.merging import merge_panoptic
+from ptseg_d2.inference.protocols import DensePredictor
 from ptseg_d2.resizing import resize
 
 import torch
@@ -39,7 +41,7 @@ class PanopticModel(nn.Module):
 
     def __init__(
         self,
-        semantic: nn.Module,
+        semantic: DensePredictor,
         grouping: InstanceGrouping | None,
         options: PanopticOptions,
         min_score: float = 0.0,
@@ -47,7 +49,7 @@ class PanopticModel(nn.Module):
     ) -> None:
         """
         Args:
-            semantic: predicts {"sem_seg": (N, C, H, W)} logits by `predict`.
+            semantic: predicts "sem_seg" logits.
             grouping: separates objects; None = semantic output only.
             options: sizes for merging.
             min_score: as in `Variant`.
@@ -82,7 +84,7 @@ class PanopticModel(nn.Module):
 
     def _predict_one(self, item: dict[str, Any]) -> dict[str, Any]:
         image: Tensor = item["image"]
-        logits = self.semantic.predict(image[None])["sem_seg"]  # type: ignore[operator]
+        logits = self.semantic.predict(image[None])["sem_seg"]
         size = (item.get("height", image.shape[-2]), item.get("width", image.shape[-1]))
         logits = resize(logits, size)[0]
         image = resize(image[None].float(), size)[0]
@@ -158,6 +160,6 @@ def merge_instances(
         instance_ids,
         set(options.thing_ids),
         scores=scores,
-        min_stuff_area=round(options.min_stuff_share * num_pixels),
-        min_thing_area=round(options.min_thing_share * num_pixels),
+        min_stuff_area=number_of(options.min_stuff_share, num_pixels),
+        min_thing_area=number_of(options.min_thing_share, num_pixels),
     )

@@ -116,8 +116,7 @@ def predict_tiled(model: PanopticModel, image: Tensor, max_pixels: int) -> tuple
     grid = tile_grid((image.shape[-2], image.shape[-1]), max_pixels)
 
     def logits(box: Box) -> Tensor:
-        output: Tensor = model.semantic.predict(image[(..., *box)][None])["sem_seg"][0]  # type: ignore[operator]
-        return output
+        return model.semantic.predict(image[(..., *box)][None])["sem_seg"][0]
 
     probability, sem_seg = blend_classes(grid, logits)
     tiles = (grouping(image[(..., *box)].float(), sem_seg[box].long()) for box in grid.boxes())

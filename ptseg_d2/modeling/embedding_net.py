@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.modeling.hooks import EpsilonDecayHook
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
@@ -67,7 +68,7 @@ class EmbeddingUNet(DenseNetwork):
         if not self.training:
             return self.output_per_image(batched_inputs)
         instance_ids = stack_images(batched_inputs, "instance_ids").to(self.device)
-        min_area = round(self.min_share * instance_ids[0].numel())
+        min_area = number_of(self.min_share, instance_ids[0].numel())
         return self.loss(stack_images(batched_inputs), ignore_small(instance_ids, min_area))
 
     def loss(self, images: Tensor, instance_ids: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.inference.instance_grouping import PanopticOptions, embedding_instances
 from ptseg_d2.inference.panoptic_model import find_instances, merge_instances
@@ -139,7 +140,7 @@ class PanopticUNet(DenseNetwork):
         logits, embeddings = self._dense_maps(stack_images(batched_inputs), self.head.both)
         shares = self.class_shares if self.training else self.class_shares.clone()
         weights = running_class_weights(shares, sem_seg, self.class_balance)
-        instance_ids = ignore_small(instance_ids, round(self.panoptic.min_thing_share * sem_seg[0].numel()))
+        instance_ids = ignore_small(instance_ids, number_of(self.panoptic.min_thing_share, sem_seg[0].numel()))
         size = embeddings.shape[-2:]
         ids, classes = shrink_labels(instance_ids, size), shrink_labels(sem_seg, size)
         return {
@@ -166,7 +167,8 @@ class PanopticUNet(DenseNetwork):
                 images = torch.tensor([n for n, _ in pairs], device=embeddings.device)
                 others = torch.stack([~mask for _, mask in pairs]) & (instance_ids[images] > 0)
                 embeddings, instance_ids = embeddings[images], instance_ids[images].masked_fill(others, -1)
-        return self.criterion(embeddings, instance_ids)  # type: ignore[no-any-return]
+        losses: dict[str, Tensor] = self.criterion(embeddings, instance_ids)
+        return losses
 
     def predict(self, images: Tensor) -> dict[str, Tensor]:
         """Dense maps of images of one size, which the network sees at `test_size`.

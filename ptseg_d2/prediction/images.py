@@ -12,8 +12,8 @@ from typing import Any
 
 from ptseg_d2.data.mappers import to_tensor
 from ptseg_d2.inference.panoptic_model import PanopticModel
+from ptseg_d2.inference.protocols import PanopticSystem
 from ptseg_d2.inference.tiling import predict_tiled
-from ptseg_d2.inference.unified_model import UnifiedPanopticModel
 from ptseg_d2.resizing import resize
 
 import numpy as np
@@ -48,14 +48,14 @@ class PanopticPrediction:
 
 @torch.no_grad()
 def predict_images(
-    model: PanopticModel | UnifiedPanopticModel, images: Sequence[Picture], max_pixels: int, batch_size: int
+    model: PanopticSystem, images: Sequence[Picture], max_pixels: int, batch_size: int
 ) -> list[PanopticPrediction]:
     """Panoptic results of images of any sizes.
 
     Args:
-        model: with a grouping.
+        model: one that separates objects.
         images: (H, W, 3) uint8 RGB.
-        max_pixels: larger images are cut into tiles; a single network sees them smaller instead.
+        max_pixels: larger images are cut into tiles for a `PanopticModel`; another system sees them smaller instead.
         batch_size: images of one size that the semantic network sees at once.
 
     Raises:
@@ -74,12 +74,12 @@ def predict_images(
     predictions: dict[int, PanopticPrediction] = {}
     for batch in batches:
         tensors = torch.stack([to_tensor(images[index]) for index in batch])
-        if isinstance(model, UnifiedPanopticModel):
+        if not isinstance(model, PanopticModel):
             found = [_predict_whole(model, tensor, max_pixels) for tensor in tensors]
         elif tensors[0, 0].numel() > max_pixels:
             found = [predict_tiled(model, tensor, max_pixels) for tensor in tensors]
         else:
-            logits = model.semantic.predict(tensors)["sem_seg"]  # type: ignore[operator]
+            logits = model.semantic.predict(tensors)["sem_seg"]
             found = [(one.argmax(0), *model.from_logits(image.float(), one)) for image, one in zip(tensors, logits)]
         for index, (sem_seg, ids, segments) in zip(batch, found):
             classes = sem_seg.to(torch.uint8).cpu().numpy()
@@ -88,9 +88,9 @@ def predict_images(
 
 
 def _predict_whole(
-    model: UnifiedPanopticModel, image: Tensor, max_pixels: int
+    model: PanopticSystem, image: Tensor, max_pixels: int
 ) -> tuple[Tensor, Tensor, list[dict[str, Any]]]:
-    """(H, W) classes, (H, W) segment ids and segments_info of a (3, H, W) image that the network sees at once."""
+    """(H, W) classes, (H, W) segment ids and segments_info of a (3, H, W) image that the system sees at once."""
     height, width = image.shape[-2:]
     scale = min(1.0, math.sqrt(max_pixels / (height * width)))
     size = (max(1, int(height * scale)), max(1, int(width * scale)))

@@ -1,13 +1,11 @@
-"""Semantic pseudo labels from several views of one target image (SAC, Araslanov & Roth 2021).
+"""Several views of one target image as evidence, and how often each class is seen (SAC, Araslanov & Roth 2021).
 
-Shapes: V views of one canvas, C classes, H x W pixels (any resolution, the network's own included); class
-255 = ignore.
+Shapes: V views of one canvas, C classes, H x W pixels (any resolution, the network's own included).
 Nothing here has a gradient.
 """
 
 from __future__ import annotations
 
-from ptseg_d2.classes.tables import VOID
 from ptseg_d2.data.views import warp_to_canvas, warp_to_view
 
 import torch
@@ -61,54 +59,3 @@ def update_class_prior_(
     batch_mean = batch_mean.to(chi.dtype)
     first = torch.where(batch_mean > 1e-8, batch_mean, chi)
     chi.copy_(torch.where(chi == sentinel, first, momentum * chi + (1 - momentum) * batch_mean))
-
-
-def class_thresholds(peaks: Tensor, chi: Tensor, upper: float = 0.75, lower: float = 0.2, beta: float = 1e-3) -> Tensor:
-    """Confidence thresholds max(lower, upper * (1 - exp(-chi / beta)) * peak): rare classes get lower ones.
-
-    Args:
-        peaks: (..., C) float in [0, 1], highest confidence of each class in an image.
-        chi: (C,) float, running class prior.
-        upper: share of the peak that a frequent class must reach (zeta), in [0, 1].
-        lower: smallest threshold, in [0, 1].
-        beta: class prior at which the discount is 1 - 1/e.
-    """
-    return (upper * (1 - torch.exp(-chi / beta)) * peaks).clamp(min=lower)
-
-
-@torch.no_grad()
-def select_pseudo_labels(
-    refined: Tensor, chi: Tensor, upper: float = 0.75, lower: float = 0.2, beta: float = 1e-3
-) -> tuple[Tensor, Tensor]:
-    """Keep the pixels that are more confident than the threshold of their class in their view.
-
-    Args:
-        refined: (V, C, H, W) float, fused probabilities.
-        chi: (C,) float, running class prior.
-        upper, lower, beta: see `class_thresholds`.
-
-    Returns:
-        Labels (V, H, W) int64, 255 where the confidence does not exceed the threshold, and the confidence
-        (V, H, W) in [0, 1], the largest fused probability of every pixel.
-    """
-    confidence, labels = refined.max(dim=1)
-    flat_labels, flat_confidence = labels.flatten(1), confidence.flatten(1)
-    peaks = refined.new_zeros(refined.shape[:2]).scatter_reduce(1, flat_labels, flat_confidence, "amax")
-    thresholds = class_thresholds(peaks, chi.to(refined.dtype), upper, lower, beta)
-    keep = (flat_confidence > thresholds.gather(1, flat_labels)).view_as(labels)
-    return labels.masked_fill(~keep, VOID), confidence
-
-
-@torch.no_grad()
-def select_by_share(refined: Tensor, floor: float = 0.968) -> tuple[Tensor, Tensor]:
-    """Label every pixel, and measure how much of the batch is confident (DACS).
-
-    Args:
-        refined: (N, C, H, W) float, probabilities.
-        floor: probability from which a pixel counts as confident, in [0, 1].
-
-    Returns:
-        Labels (N, H, W) int64 without 255, and the share of confident pixels (scalar), which weights all of them.
-    """
-    confidence, labels = refined.max(dim=1)
-    return labels, (confidence >= floor).to(refined.dtype).mean()

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import logging
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
 from ptseg_d2.random_states import seeded
 from ptseg_d2.recipe.models import StageModels
 from ptseg_d2.recipe.rounds import Round, agreement_basis, agreement_file, read_agreement
-from ptseg_d2.runs.atomic import write_atomically
 from ptseg_d2.runs.lock import only_here
 from ptseg_d2.training.probing import target_images
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.recipe.configs import load_config, load_recipe
-from ptseg_d2.runs.atomic import write_atomically
 from ptseg_d2.stages import StageRun
 
 from detectron2.config import CfgNode

@@ -15,16 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.classes.tables import VOID, ClassTable
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import RecipeError, check_choice
+from ptseg_d2.inference.protocols import DensePredictor
 from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.ema import copy_
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.random_states import seeded
 from ptseg_d2.recipe.mix_candidates import Candidate, read_candidates
-from ptseg_d2.runs.atomic import write_atomically
 from ptseg_d2.runs.done import DONE, read_done
 from ptseg_d2.runs.settings import check_same_settings
 from ptseg_d2.stages import StageRun
@@ -32,7 +33,6 @@ from ptseg_d2.training.checkpoints import load_weights
 from ptseg_d2.training.probing import target_images
 
 from detectron2.utils import comm
-from torch import nn
 from tqdm import tqdm
 
 CHOICE = "choice.json"
@@ -136,7 +136,7 @@ def score_by_labels(run: StageRun, candidate: Candidate) -> Scores:
     return {name: {"value": row["per_class"][name]["AP50"]} for name in candidate.classes}
 
 
-def mixed_networks(run: StageRun) -> list[tuple[tuple[int, ...], nn.Module]]:
+def mixed_networks(run: StageRun) -> list[tuple[tuple[int, ...], DensePredictor]]:
     """Thing classes and the network that separates them, as chosen.
 
     Args:
@@ -148,7 +148,7 @@ def mixed_networks(run: StageRun) -> list[tuple[tuple[int, ...], nn.Module]]:
     read_done(run.folder)
     check_same_settings(run, run.folder / DONE, is_of_mix)
     choice = json.loads((run.folder / CHOICE).read_text(encoding="utf-8"))
-    networks: list[tuple[tuple[int, ...], nn.Module]] = []
+    networks: list[tuple[tuple[int, ...], DensePredictor]] = []
     for candidate in read_candidates(run):
         chosen = [name for name, best in choice.items() if (best["run"], best["group"]) == candidate.place]
         if chosen:

@@ -9,6 +9,7 @@ from ptseg_d2.config.rules import decides_weights
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.instance_grouping import EmbeddingGrouping
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
+from ptseg_d2.inference.protocols import DensePredictor, as_predictor
 from ptseg_d2.inference.unified_model import UnifiedPanopticModel
 from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
 from ptseg_d2.recipe.groups import parts_of
@@ -24,7 +25,7 @@ from torch import nn
 
 logger = logging.getLogger(__name__)
 
-GroupNetworks = list[tuple[tuple[int, ...], nn.Module]]
+GroupNetworks = list[tuple[tuple[int, ...], DensePredictor]]
 """Thing classes and the network that separates them."""
 
 
@@ -60,6 +61,10 @@ class StageModels:
             self._networks[stage] = trained_network(self.runs[stage])
         return self._networks[stage]
 
+    def predictor(self, stage: str) -> DensePredictor:
+        """The trained semantic network of a stage."""
+        return as_predictor(self.network(stage))
+
     def grouping(self, stage: str) -> EmbeddingGrouping:
         """What the trained instance network(s) of a stage separate."""
         if stage not in self._groupings:
@@ -72,10 +77,7 @@ class StageModels:
     def _group_networks(self, run: StageRun) -> GroupNetworks:
         """Each run of a stage, and for classes that none of them separates the networks that they started from."""
         networks = [
-            (
-                self.classes.ids(part.inputs.group) if part.inputs.group else self.classes.thing_ids,
-                trained_network(part),
-            )
+            (self.classes.ids_of_group(part.inputs.group), as_predictor(trained_network(part)))
             for part in parts_of(run)
         ]
         rest = tuple(sorted(set(self.classes.thing_ids) - {i for ids, _ in networks for i in ids}))
@@ -107,7 +109,7 @@ class StageModels:
             variants: further results of the same class probabilities.
         """
         return PanopticModel(
-            self.network(semantic), self.grouping(instance), self.options, self.min_score(instance), variants
+            self.predictor(semantic), self.grouping(instance), self.options, self.min_score(instance), variants
         )
 
     def unified(self, stage: str) -> UnifiedPanopticModel:
@@ -124,10 +126,10 @@ class StageModels:
         """
         networks = [(ids, _in_role(network, role)) for ids, network in self._group_networks(instance)]
         grouping = EmbeddingGrouping(networks, self.options, build_clustering(instance.cfg))
-        whole = _in_role(trained_network(semantic), role)
+        whole = _in_role(as_predictor(trained_network(semantic)), role)
         return PanopticModel(whole, grouping, self.options, float(instance.cfg.INSTANCE.MIN_SCORE))
 
 
-def _in_role(network: nn.Module, role: str) -> nn.Module:
+def _in_role(network: DensePredictor, role: str) -> DensePredictor:
     """A network's student or teacher; itself where it has none, as a network that a group started from."""
     return getattr(network, role, network) if role else network

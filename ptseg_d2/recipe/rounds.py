@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ptseg_d2.errors import RecipeError
+from ptseg_d2.pseudo_labels.rules import PSEUDO_LABEL_REGISTRY
 from ptseg_d2.runs.done import DONE, identity
 from ptseg_d2.runs.image_folders import MASKS, ORACLE_GUIDANCE, PREDICTED_GUIDANCE
 from ptseg_d2.runs.upstream import groups_below
@@ -63,11 +64,11 @@ def later_rounds(top: CfgNode, runs: Mapping[str, StageRun]) -> list[StageRun]:
         )
     rounds = [Round(runs[SEMANTIC.name], runs[INSTANCE.name])]
     kind = rounds[0].semantic.cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS
-    if kind in ("predicted", "none"):
+    if not PSEUDO_LABEL_REGISTRY.get(kind).asks_teacher:
+        able = " or ".join(repr(name) for name, rule in PSEUDO_LABEL_REGISTRY if rule.asks_teacher)
         raise RecipeError(
             f"RECIPE.ROUNDS = {top.RECIPE.ROUNDS} needs a teacher that labels, and "
-            f"MODEL.SELF_TRAINING.PSEUDO_LABELS is {kind!r}; use 'class_thresholds' or 'confidence_share', "
-            "or RECIPE.ROUNDS 1"
+            f"MODEL.SELF_TRAINING.PSEUDO_LABELS is {kind!r}; use {able}, or RECIPE.ROUNDS 1"
         )
     for number in range(2, top.RECIPE.ROUNDS + 1):
         rounds.append(_next_round(top, rounds[-1], number))

@@ -14,6 +14,7 @@ from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.inference.instance_grouping import EmbeddingGrouping
 from ptseg_d2.inference.panoptic_model import PanopticModel
+from ptseg_d2.inference.protocols import DensePredictor, PanopticSystem
 from ptseg_d2.report.charts import scatter_panels
 from ptseg_d2.report.embedding_colors import MIN_POINTS, PERPLEXITY, pca_colors, plane_layout
 from ptseg_d2.report.examples import class_legend, photo, to_picture
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 from detectron2.data import DatasetCatalog
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 NUM_CANDIDATES, NUM_EMBEDDED = 8, 4
 """Of so many evenly spread test images, those with the most instances are shown with their embeddings."""
@@ -108,7 +109,7 @@ def embedding_blocks(dataset_name: str, rows: ResultRows) -> list[Block]:
     return [Text(text), class_legend(classes), Gallery(gallery), *_plane_blocks(samples, scenes, classes)]
 
 
-def _scene(model: PanopticModel, item: dict[str, Any]) -> Scene:
+def _scene(model: PanopticSystem, item: dict[str, Any]) -> Scene:
     item = TestMapper()(item)
     output = model([item])[0]
     ids, segments = output["panoptic_seg"]
@@ -117,13 +118,13 @@ def _scene(model: PanopticModel, item: dict[str, Any]) -> Scene:
 
 
 def _embeddings(
-    scene: Scene, networks: Sequence[tuple[tuple[int, ...], nn.Module]]
+    scene: Scene, networks: Sequence[tuple[tuple[int, ...], DensePredictor]]
 ) -> Iterator[tuple[tuple[int, ...], NDArray[np.floating]]]:
     """Thing classes and (E, H, W) embeddings of each network that has an instance in the image."""
     found = {segment["category_id"] for segment in scene.things}
     for thing_ids, network in networks:
         if not found.isdisjoint(thing_ids):
-            yield thing_ids, network.predict(scene.image[None])["embeddings"][0].cpu().numpy()  # type: ignore[operator]
+            yield thing_ids, network.predict(scene.image[None])["embeddings"][0].cpu().numpy()
 
 
 def _embedding_figures(

@@ -9,6 +9,7 @@ from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.data.labels import read_labels
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
+from ptseg_d2.inference.protocols import PanopticSystem
 from ptseg_d2.report.page import Block, Figure, Gallery, Heading, Legend
 from ptseg_d2.report.run_files import ImageScore
 from ptseg_d2.results.rows import ResultRows
@@ -16,7 +17,7 @@ from ptseg_d2.visualization.panels import Picture, data_uri, paint_segments, shr
 
 import numpy as np
 from detectron2.data import DatasetCatalog
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def class_legend(classes: ClassTable) -> Legend:
@@ -57,7 +58,7 @@ def example_blocks(
     return blocks
 
 
-def _example(item: dict[str, Any], models: Mapping[str, nn.Module], classes: ClassTable) -> list[Figure]:
+def _example(item: dict[str, Any], models: Mapping[str, PanopticSystem], classes: ClassTable) -> list[Figure]:
     item = TestMapper()(item)
     panels = {"truth": paint_segments(*ground_truth_panoptic(read_labels(item), classes), classes.colors)}
     for name, model in models.items():

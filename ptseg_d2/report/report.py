@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.recipe.groups import parts_of
 from ptseg_d2.report.charts import Curve, curve_grid, heat_map
@@ -39,7 +40,6 @@ from ptseg_d2.report.run_files import (
 from ptseg_d2.report.score_tables import before_after, per_class_blocks, round_blocks, score_blocks
 from ptseg_d2.results.evaluation import DETAILS
 from ptseg_d2.results.rows import ResultRows
-from ptseg_d2.runs.atomic import write_atomically
 from ptseg_d2.runs.provenance import code_version, hardware, library_versions, now
 from ptseg_d2.stages import StageRun
 from ptseg_d2.visualization.panels import data_uri, split_pair

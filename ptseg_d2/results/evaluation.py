@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.data.streams import build_test_loader
 from ptseg_d2.detectors.transfer import detector_scores
@@ -22,7 +23,6 @@ from ptseg_d2.results.pictures import draw_pictures
 from ptseg_d2.results.row import ROWS, Row, rows_of
 from ptseg_d2.results.rows import ResultRows
 from ptseg_d2.results.tables import update_results
-from ptseg_d2.runs.atomic import write_atomically
 from ptseg_d2.runs.done import read_done
 from ptseg_d2.stages import StageRun
 from ptseg_d2.stages.table import DETECTOR, Branch

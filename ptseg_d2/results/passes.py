@@ -66,7 +66,7 @@ def passes(rows: ResultRows) -> Iterator[Pass]:
         ours = others if stage == rows.final[0] else {}
         scored = [Scored(OUTPUT, "semantic", row) for row in names]
         scored += [Scored(_key(row), "instance", row) for row in ours]
-        network, options = rows.models.network(stage), rows.models.options
+        network, options = rows.models.predictor(stage), rows.models.options
         yield Pass(PanopticModel(network, None, options, variants=_by_key(ours)), scored)
     if rows.oracle_masks:
         for row, grouping in _all_groupings(rows):

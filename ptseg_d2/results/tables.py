@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.classes.tables import SIXTEEN_WAY
 from ptseg_d2.results.row import rows_of
 
@@ -127,12 +127,7 @@ def update_results(path: str | os.PathLike[str], updates: Mapping[str, Any]) -> 
             raise ValueError(f"{path} must hold a JSON object; move it away to start a new one")
     results = _merged(results, updates)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=path.name, suffix=".partial", delete=False, encoding="utf-8"
-    ) as file:
-        json.dump(results, file, indent=1, allow_nan=False)
-    os.chmod(file.name, 0o644)  # a temporary file is private by default
-    os.replace(file.name, path)
+    write_atomically(path, json.dumps(results, indent=1, allow_nan=False))
     return results
 
 

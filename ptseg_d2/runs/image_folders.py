@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ptseg_d2.atomic import replace_folder
 from ptseg_d2.errors import DataError
 
 from tqdm import tqdm
@@ -48,15 +48,11 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             f"{folder} exists and would be replaced, but it has no {INDEX}, so it is none of these folders: name a new "
             "folder, or remove it yourself"
         )
-    partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "replaced"))
-    for left_over in (partial, old):
-        shutil.rmtree(left_over, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a kill
     partial.mkdir(parents=True)
     yield partial
-    if folder.exists():
-        os.replace(folder, old)  # whole: a kill while it is removed leaves nothing half under its name
-    os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    replace_folder(partial, folder)
 
 
 def each_readable(

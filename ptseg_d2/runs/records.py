@@ -12,8 +12,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.atomic import write_atomically
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.runs.atomic import write_atomically
 from ptseg_d2.runs.done import DONE
 from ptseg_d2.runs.lock import only_here
 from ptseg_d2.runs.settings import check_same_settings, settings

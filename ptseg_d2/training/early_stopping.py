@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ptseg_d2.data.dataset_dicts import source_dicts
 from ptseg_d2.data.validation import validation_batches, validation_dicts
@@ -27,6 +27,29 @@ class StopTraining(BaseException):
 
     No `Exception`: Detectron2's loop would report it with a traceback.
     """
+
+
+@runtime_checkable
+class ValidatedNetwork(Protocol):
+    """A network whose loss can be looked at without training.
+
+    Attributes:
+        training: as of `nn.Module`.
+    """
+
+    training: bool
+
+    def losses(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Weighted terms on labelled images; in evaluation mode it changes nothing."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """As of `nn.Module`."""
+        ...
+
+    def eval(self) -> Any:
+        """As of `nn.Module`."""
+        ...
 
 
 class EarlyStopping(HookBase):
@@ -130,11 +153,11 @@ class EarlyStopping(HookBase):
 
 
 @torch.no_grad()
-def mean_losses(model: nn.Module, batches: Iterable[list[dict[str, Any]]]) -> dict[str, float]:
+def mean_losses(model: ValidatedNetwork, batches: Iterable[list[dict[str, Any]]]) -> dict[str, float]:
     """Terms of the loss in evaluation mode, each the mean over the images; as the main process has them.
 
     Args:
-        model: with `losses(batch)`, which gives weighted terms and, in evaluation mode, changes nothing.
+        model: the network.
         batches: lists of labelled images.
     """
     was_training = model.training
@@ -142,7 +165,7 @@ def mean_losses(model: nn.Module, batches: Iterable[list[dict[str, Any]]]) -> di
     totals: dict[str, float] = {}
     num_images = 0
     for batch in batches:
-        for name, loss in model.losses(batch).items():  # type: ignore[operator]
+        for name, loss in model.losses(batch).items():
             totals[name] = totals.get(name, 0.0) + float(loss) * len(batch)
         num_images += len(batch)
     model.train(was_training)
@@ -175,13 +198,15 @@ def early_stopping_hooks(cfg: CfgNode, model: nn.Module, save: Callable[..., Non
     if not cfg.DATASETS.VALIDATION:
         return []
     require_validation_loss(cfg)
+    assert isinstance(model, ValidatedNetwork)
+    network: ValidatedNetwork = model
     dicts = validation_dicts(cfg)
     num_images = sum(len(part) for _, part in source_dicts(cfg))
     epoch = math.ceil(num_images / cfg.SOLVER.SOURCE_PER_BATCH)
     return [
         EarlyStopping(
             model,
-            lambda: mean_losses(model, validation_batches(cfg, dicts)),
+            lambda: mean_losses(network, validation_batches(cfg, dicts)),
             save,
             period=cfg.SOLVER.VALIDATION_PERIOD or epoch,
             patience=cfg.SOLVER.PATIENCE,

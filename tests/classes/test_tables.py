@@ -70,6 +70,11 @@ def test_class_ids_keep_the_order_given() -> None:
     assert c.CITYSCAPES.ids([]) == ()
 
 
+def test_a_group_without_names_is_all_things() -> None:
+    assert c.CITYSCAPES.ids_of_group(["person", "car"]) == (11, 13)
+    assert c.CITYSCAPES.ids_of_group([]) == c.THING_IDS
+
+
 def test_unknown_class_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'trafic light'.*expected one of: road, sidewalk"):
         c.CITYSCAPES.ids(["road", "trafic light"])

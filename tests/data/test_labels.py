@@ -59,29 +59,6 @@ def gta5_entry(folder: Path, label_ids: list[list[int]]) -> dict[str, str]:
     }
 
 
-def test_image_is_rgb(tmp_path: Path) -> None:
-    bgr = np.zeros((2, 3, 3), np.uint8)
-    bgr[..., 2] = 200
-    cv2.imwrite(str(tmp_path / "red.png"), bgr)
-    image = read_image(tmp_path / "red.png")
-    assert image.dtype == np.uint8 and image.shape == (2, 3, 3)
-    assert image[1, 2].tolist() == [200, 0, 0]
-
-
-def test_gray_and_transparent_images_become_rgb(tmp_path: Path) -> None:
-    Image.fromarray(np.full((2, 2), 7, np.uint8)).save(tmp_path / "gray.png")
-    Image.fromarray(np.full((2, 2, 4), 9, np.uint8)).save(tmp_path / "rgba.png")
-    assert read_image(tmp_path / "gray.png").tolist() == [[[7] * 3] * 2] * 2
-    assert read_image(tmp_path / "rgba.png").tolist() == [[[9] * 3] * 2] * 2
-
-
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # stored lying on its side
-    Image.fromarray(np.zeros((2, 5, 3), np.uint8)).save(tmp_path / "phone.jpg", exif=exif)
-    assert read_image(tmp_path / "phone.jpg").shape == (5, 2, 3)
-
-
 def test_cityscapes_labels_by_hand(tmp_path: Path) -> None:
     # 7 road, 26 car, 24 person, 29 caravan (void); a car in a group region has the bare label id as instance
     entry = cityscapes_entry(
@@ -189,25 +166,6 @@ def noise(shape: tuple[int, ...], dtype: Any = np.uint8) -> Array:
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
 
 
-@pytest.mark.parametrize("extension", ["png", "jpg"])
-@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.9, 0.999])
-def test_truncated_image(tmp_path: Path, extension: str, kept: float) -> None:
-    path = tmp_path / f"cut.{extension}"
-    cv2.imwrite(str(path), noise((40, 60, 3)))
-    data = path.read_bytes()
-    path.write_bytes(data[: int(kept * len(data))])
-    with pytest.raises(DataError, match=f"cut.{extension}"):
-        read_image(path)
-
-
-def test_png_that_only_lacks_its_end_chunk(tmp_path: Path) -> None:
-    path = tmp_path / "cut.png"
-    cv2.imwrite(str(path), noise((40, 60, 3)))
-    path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(DataError, match=r"cut\.png: truncated PNG"):
-        read_image(path)
-
-
 @pytest.mark.parametrize("maker", [cityscapes_entry, synthia_entry])
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.95])
 def test_truncated_label(tmp_path: Path, maker: Any, kept: float) -> None:
@@ -231,17 +189,8 @@ def test_damaged_bytes_in_the_middle(tmp_path: Path, dtype: Any) -> None:
         read_image(path) if dtype == np.uint8 else read_labels(entry)
 
 
-def test_text_is_no_image(tmp_path: Path) -> None:
-    (tmp_path / "page.png").write_text("<html>404</html>")
-    with pytest.raises(DataError, match=r"page\.png: not an image file"):
-        read_image(tmp_path / "page.png")
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
-        read_image(tmp_path / "nowhere.png")
-
-
 def test_unknown_label_format() -> None:
-    with pytest.raises(ValueError, match="'coco'; expected one of: synthia, gta5, cityscapes, cvppp"):
+    with pytest.raises(
+        ValueError, match="label_format = 'coco'; expected one of: cityscapes, cvppp, gta5, instance_png, synthia"
+    ):
         read_labels({"label_format": "coco"})

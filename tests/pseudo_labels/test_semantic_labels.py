@@ -1,17 +1,10 @@
-"""Semantic pseudo labels: fusion, class prior, thresholds and selection, by hand and against loops."""
+"""Fusion of views and the class prior, by hand and against loops."""
 
 from __future__ import annotations
 
-import math
-
 from ptseg_d2.data.views import View, full_view, random_view, warp_to_canvas, warp_to_view
-from ptseg_d2.pseudo_labels.semantic import (
-    class_thresholds,
-    fuse_views,
-    select_by_share,
-    select_pseudo_labels,
-    update_class_prior_,
-)
+from ptseg_d2.pseudo_labels.rules.class_thresholds import select_pseudo_labels
+from ptseg_d2.pseudo_labels.semantic import fuse_views, update_class_prior_
 
 import numpy as np
 import pytest
@@ -91,46 +84,6 @@ def test_class_prior_copies_first_then_averages() -> None:
     assert chi.tolist() == pytest.approx([0.99 * 0.996 + 0.01, 0.99 * 0.4, 1e-3])
 
 
-@pytest.mark.parametrize(
-    ("chi", "threshold"),
-    [(1e-4, 0.20), (5e-4, 0.28), (1e-3, 0.45), (2e-3, 0.616), (3e-3, 0.677), (5e-3, 0.708), (1e-2, 0.712)],
-)
-def test_threshold_table_of_sac_at_peak_95(chi: float, threshold: float) -> None:
-    assert class_thresholds(tensor([0.95]), tensor([chi])).item() == pytest.approx(threshold, abs=1e-3)
-
-
-def slow_selection(refined: Tensor, chi: Tensor) -> list:
-    """Labels by loops over views and pixels."""
-    num_views, num_classes, height, width = refined.shape
-    labels = [[[255] * width for _ in range(height)] for _ in range(num_views)]
-    for v in range(num_views):
-        best = {(y, x): int(refined[v, :, y, x].argmax()) for y in range(height) for x in range(width)}
-        for (y, x), c in best.items():
-            peak = max(refined[v, c, i, j].item() for (i, j), other in best.items() if other == c)
-            threshold = max(0.2, 0.75 * (1 - math.exp(-chi[c].item() / 1e-3)) * peak)
-            if refined[v, c, y, x].item() > threshold:
-                labels[v][y][x] = c
-    return labels
-
-
-def test_selection_equals_slow_reference() -> None:
-    refined, chi = random_probabilities(3, classes=5).double(), tensor([0.5, 1e-2, 1e-3, 2e-4, 0.1]).double()
-    labels, confidence = select_pseudo_labels(refined, chi)
-    assert labels.tolist() == slow_selection(refined, chi)
-    assert 0 < (labels == 255).float().mean() < 1
-    assert torch.equal(confidence, refined.amax(1))
-
-
-def test_threshold_is_strict_and_per_view() -> None:
-    """A frequent class: .75 of its peak is .75 in view 0, where .75 itself is out, and .6 in view 1."""
-    chi = tensor([1.0, 1.0])
-    refined = torch.zeros(2, 2, 1, 3)
-    refined[0, 1, 0] = tensor([1.0, 0.75, 0.76])
-    refined[1, 1, 0] = tensor([0.80, 0.75, 0.0])
-    labels, _ = select_pseudo_labels(refined, chi)
-    assert labels.tolist() == [[[1, 255, 1]], [[1, 1, 255]]]
-
-
 def test_arguments_stay_unchanged_and_nothing_has_a_gradient() -> None:
     probabilities, chi = random_probabilities(2).requires_grad_(), torch.rand(4)
     before = probabilities.detach().clone(), chi.clone()
@@ -138,10 +91,3 @@ def test_arguments_stay_unchanged_and_nothing_has_a_gradient() -> None:
     _, confidence = select_pseudo_labels(refined, chi)
     assert not refined.requires_grad and not confidence.requires_grad
     assert torch.equal(before[0], probabilities) and torch.equal(before[1], chi)
-
-
-def test_share_of_confident_pixels_by_hand() -> None:
-    refined = tensor([[[[0.97, 0.4, 0.5, 0.03]], [[0.03, 0.6, 0.5, 0.97]]]])
-    labels, share = select_by_share(refined, floor=0.968)
-    assert labels.tolist() == [[[0, 1, 0, 1]]]
-    assert share.item() == 0.5

@@ -11,12 +11,15 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ptseg_d2.classes.tables import single_thing
+from ptseg_d2.data.datasets.catalog import Entries, add_dataset, drawn_plants
 from ptseg_d2.data.datasets.paths import missing, require
 from ptseg_d2.data.datasets.plant_split import PARTS, count_by_part, read_or_make_split
+from ptseg_d2.data.label_readers import LABEL_READER_REGISTRY, read_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ def list_labeled(root: Path, fix: str) -> list[Path]:
     return labeled
 
 
-def load_labeled(root: Path, fix: str, part: str) -> list[dict[str, Any]]:
+def load_labeled(root: Path, fix: str, part: str) -> Entries:
     """Photographs with labels of one part of the split by plant; no image is opened.
 
     Args:
@@ -96,7 +99,7 @@ def load_labeled(root: Path, fix: str, part: str) -> list[dict[str, Any]]:
     ]
 
 
-def load_unlabeled(root: Path, fix: str) -> list[dict[str, Any]]:
+def load_unlabeled(root: Path, fix: str) -> Entries:
     """Photographs without a label file, such as the test images of the challenge, as target images.
 
     Args:
@@ -127,3 +130,10 @@ def photographs_by_subset(images: Iterable[Path]) -> dict[str, list[Path]]:
     images = list(images)
     groups = {subset: [path for path in images if path.parent.name == subset] for subset in SUBSETS}
     return {subset: group for subset, group in groups.items() if group}
+
+
+LABEL_READER_REGISTRY.register(read_numbers, name="cvppp")
+
+for _part in PARTS:
+    add_dataset(f"cvppp_labeled_{_part}", partial(load_labeled, part=_part), CLASSES, drawn_plants())
+add_dataset("cvppp_unlabeled", load_unlabeled, CLASSES, drawn_plants())

@@ -14,7 +14,7 @@ from typing import Any
 
 from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.classes.tables import ClassTable
-from ptseg_d2.data.datasets import panoptic_metadata
+from ptseg_d2.data.datasets.metadata import panoptic_metadata
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 

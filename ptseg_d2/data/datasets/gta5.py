@@ -5,13 +5,19 @@ Layout: ``gta5/images/*.png`` and ``gta5/labels/*.png`` (palette indices = Citys
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.classes.streets import CITYSCAPES
+from ptseg_d2.data.datasets.catalog import Entries, add_dataset, drawn_streets
 from ptseg_d2.data.datasets.paths import list_images, require_labels
+from ptseg_d2.data.label_readers import IS_THING, LABEL_READER_REGISTRY, Labels, cityscapes_train_ids
+
+import numpy as np
 
 
-def load_labeled(root: Path, fix: str) -> list[dict[str, Any]]:
+def load_labeled(root: Path, fix: str) -> Entries:
     """All images with their label files; no file is opened.
 
     Args:
@@ -35,3 +41,13 @@ def load_labeled(root: Path, fix: str) -> list[dict[str, Any]]:
     ]
     require_labels((Path(d["label_file_name"]) for d in dicts), fix)
     return dicts
+
+
+@LABEL_READER_REGISTRY.register(name="gta5")
+def read_label_file(dataset_dict: Mapping[str, Any]) -> Labels:
+    """Palette PNG whose indices are Cityscapes label ids; GTA5 has no instances."""
+    sem_seg = cityscapes_train_ids(dataset_dict["label_file_name"])
+    return Labels(sem_seg, -IS_THING[sem_seg].astype(np.int64))
+
+
+add_dataset("gta5_labeled_train", load_labeled, CITYSCAPES, drawn_streets("gta5"))

@@ -6,10 +6,11 @@ Mixed sources are several names in DATASETS.SOURCE, such as synthia_labeled_trai
 from __future__ import annotations
 
 import logging
-from typing import Any
+from functools import partial
 
 from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.data.class_pixels import scan
+from ptseg_d2.data.datasets.catalog import DATASET_REGISTRY, Entries, NamedDataset
 from ptseg_d2.data.datasets.paths import class_pixels_folder
 
 from detectron2.data import DatasetCatalog
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 REQUIRED = ("truck", "train")
 
 
-def load_with_truck_and_train(name: str) -> list[dict[str, Any]]:
+def load_with_truck_and_train(name: str) -> Entries:
     """The images of a registered data set that show both a truck and a train.
 
     Args:
@@ -40,3 +41,10 @@ def load_with_truck_and_train(name: str) -> list[dict[str, Any]]:
             "DATASETS.LISTS for a part of it"
         )
     return [item for item, chosen in zip(dicts, both) if chosen]
+
+
+for _prefix in ("", "miniscapes_"):
+    DATASET_REGISTRY.register(
+        NamedDataset(partial(load_with_truck_and_train, f"{_prefix}gta5_labeled_train"), CITYSCAPES),
+        name=f"{_prefix}gta5_trucktrain_labeled_train",
+    )

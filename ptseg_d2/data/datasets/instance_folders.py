@@ -14,10 +14,15 @@ import argparse
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.classes.tables import single_thing
+from ptseg_d2.counting import number_of
+from ptseg_d2.data.datasets.catalog import DATASET_REGISTRY, Entries, NamedDataset
 from ptseg_d2.data.image_files import IMAGE_SUFFIXES
+from ptseg_d2.data.label_readers import LABEL_READER_REGISTRY, read_numbers
 
 from detectron2.config import CfgNode
 
@@ -29,8 +34,6 @@ TARGET_TEST = f"{PREFIX}target_labeled_test"
 FIX = 'See "Your own images" in datasets/README.md'
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")
-
-Entries = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,11 @@ class FolderWorld:
         if name == TARGET_UNLABELED:
             return [_entry(image, "target") for image in unlabeled]
         return _with_labels(folder, test if name == TARGET_TEST else unlabeled, "target")
+
+    def datasets(self) -> dict[str, NamedDataset]:
+        """Those of `FOLDER_NAMES`."""
+        classes = single_thing(self.thing)
+        return {name: NamedDataset(partial(self.load, name), classes) for name in FOLDER_NAMES}
 
 
 FOLDER_NAMES = (SOURCE, TARGET_UNLABELED, TARGET_LABELED, TARGET_TEST)
@@ -146,7 +154,7 @@ def split_target(folder: Path, images: list[Path], test_share: float) -> tuple[l
         ValueError: no image is left to adapt to.
     """
     if test_share > 0:
-        num_unlabeled = len(images) - max(1, round(test_share * len(images)))
+        num_unlabeled = len(images) - number_of(test_share, len(images), at_least=1)
         unlabeled, test = images[:num_unlabeled], images[num_unlabeled:]
         what = f"the last {test_share:g} of them by name (WORLD.TEST_SHARE)"
     else:
@@ -207,3 +215,9 @@ def _with_labels(folder: Path, images: list[Path], domain: str) -> Entries:
         }
         for image in images
     ]
+
+
+LABEL_READER_REGISTRY.register(read_numbers, name="instance_png")
+
+for _name, _dataset in FolderWorld().datasets().items():
+    DATASET_REGISTRY.register(_dataset, name=_name)

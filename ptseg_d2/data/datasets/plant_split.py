@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ptseg_d2.counting import number_of
+
 import numpy as np
 
 PARTS = ("train", "val", "test")
@@ -58,7 +60,7 @@ def make_split(plants: Sequence[str], seed: int = SEED) -> Split:
         order = rng.permutation(len(members)).tolist()
         places += [((rank + 0.5) / len(members), members[index]) for rank, index in enumerate(order)]
     ordered = [plant for _, plant in sorted(places)]
-    held_out = max(1, round(SHARE * len(ordered)))
+    held_out = number_of(SHARE, len(ordered), at_least=1)
     first_test = len(ordered) - held_out
     first_val = first_test - held_out
     parts = (ordered[:first_val], ordered[first_val:first_test], ordered[first_test:])

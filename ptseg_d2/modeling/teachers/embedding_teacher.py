@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import read_one_channel
 from ptseg_d2.data.mappers import TestMapper
@@ -183,7 +184,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             (h, w) int64: 1..K stable instances, -1 unstable ones and unclustered thing pixels, 0 elsewhere; and the
             stability of every instance, stable or not.
         """
-        cluster = partial(self.clustering, min_size=max(1, round(self.min_share * sem_seg.numel())))
+        cluster = partial(self.clustering, min_size=number_of(self.min_share, sem_seg.numel(), at_least=1))
         instance_ids = cluster_things(teacher, sem_seg, self.thing_ids, cluster, self.min_mask_area(sem_seg))
         stable, scores = stable_instances(
             instance_ids, (student, teacher), self.clustering.radius, self.num_anchors, self.stability
@@ -193,7 +194,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
     def _detected(self, target: list[dict[str, Any]], sem_seg: Tensor) -> Tensor:
         """(B, h, w) pseudo instances of the detector, where `sem_seg` (B, h, w) are the predicted classes."""
         views = torch.cat([item["detected_instance_views"] for item in target]).to(sem_seg.device)
-        min_area = max(1, round(self.min_share * sem_seg[0].numel()))
+        min_area = number_of(self.min_share, sem_seg[0].numel(), at_least=1)
         pairs = zip(shrink_labels(views, sem_seg.shape[-2:]), sem_seg)
         instance_ids = torch.stack([detected_instances(view, m, self.thing_ids, min_area) for view, m in pairs])
         get_event_storage().put_scalar("pseudo/detected", instance_ids.amax((1, 2)).float().mean().item())
@@ -201,7 +202,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
 
     def min_mask_area(self, sem_seg: Tensor) -> int:
         """Pixels of the smallest class mask of (h, w) classes that is clustered."""
-        return max(1, round(self.min_mask_share * sem_seg.numel()))
+        return number_of(self.min_mask_share, sem_seg.numel(), at_least=1)
 
     def _is_thing(self, sem_seg: Tensor) -> Tensor:
         """Where (..., h, w) int64 classes are of this network's group: bool."""

@@ -9,6 +9,7 @@ import copy
 from typing import Any
 
 from ptseg_d2.classes.tables import VOID
+from ptseg_d2.counting import number_of
 from ptseg_d2.data.augmentation import Photometric
 from ptseg_d2.data.image_files import read_image
 from ptseg_d2.data.mappers import TargetViewsMapper
@@ -24,7 +25,8 @@ from ptseg_d2.modeling.teachers.momentum_teacher import (
     PseudoLabelImage,
     untracked_statistics,
 )
-from ptseg_d2.modeling.teachers.semantic_labeler import PseudoLabels, SemanticLabeler
+from ptseg_d2.modeling.teachers.semantic_labeler import SemanticLabeler
+from ptseg_d2.pseudo_labels.rules import PSEUDO_LABEL_REGISTRY, PseudoLabels
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -80,9 +82,9 @@ class SemanticMomentumTeacher(MomentumTeacher):
             ValueError: views are to be mixed or masked, but there are no labels for them.
         """
         super().__init__(**options)
-        if labeler.kind == "none" and (class_mix or mask_ratio > 0):
+        if not labeler.rule.makes_labels and (class_mix or mask_ratio > 0):
             raise ValueError(
-                "MODEL.SELF_TRAINING.PSEUDO_LABELS = 'none' leaves nothing to learn on mixed or masked views: "
+                "MODEL.SELF_TRAINING.PSEUDO_LABELS without labels leaves nothing to learn on mixed or masked views: "
                 "switch CLASS_MIX off and set INPUT.MASK_RATIO to 0"
             )
         self.labeler = labeler
@@ -99,6 +101,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Student from MODEL.* and MODEL.SELF_TRAINING.STUDENT, the rest from MODEL.SELF_TRAINING and INPUT."""
         options = cfg.MODEL.SELF_TRAINING
+        labeler = SemanticLabeler.from_config(cfg)
         return {
             "student": META_ARCH_REGISTRY.get(options.STUDENT)(cfg),
             "target_weight": options.TARGET_WEIGHT,
@@ -107,9 +110,8 @@ class SemanticMomentumTeacher(MomentumTeacher):
             "evaluate": options.EVALUATE,
             "update": TeacherUpdate(options.EMA_DECAY, options.EMA_INTERVAL, options.EMA_WARMUP),
             "seed": max(cfg.SEED, 0),
-            "labeler": SemanticLabeler.from_config(cfg),
-            # The class prior of the focal weight is SAC's; DACS and fixed masks know none.
-            "focal_power": options.FOCAL_POWER if options.PSEUDO_LABELS == "class_thresholds" else 0.0,
+            "labeler": labeler,
+            "focal_power": options.FOCAL_POWER if labeler.rule.uses_prior else 0.0,
             "class_mix": options.CLASS_MIX,
             "mix_photometric": _mix_photometric(cfg),
             "mask_ratio": cfg.INPUT.MASK_RATIO,
@@ -121,14 +123,15 @@ class SemanticMomentumTeacher(MomentumTeacher):
 
     @classmethod
     def needs_masks(cls, cfg: CfgNode) -> str:
-        """See `MomentumTeacher`: fixed labels are such masks."""
-        is_fixed = cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS == "predicted"
-        return "MODEL.SELF_TRAINING.PSEUDO_LABELS = 'predicted'" if is_fixed else ""
+        """See `MomentumTeacher`: the rule of the pseudo labels knows."""
+        name = cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS
+        needs_them = PSEUDO_LABEL_REGISTRY.get(name).needs_masks
+        return f"MODEL.SELF_TRAINING.PSEUDO_LABELS = {name!r}" if needs_them else ""
 
     @property
     def makes_labels(self) -> bool:
         """See `MomentumTeacher`."""
-        return self.labeler.kind != "none"
+        return self.labeler.rule.makes_labels
 
     @torch.no_grad()
     def pseudo_label_image(self, item: dict[str, Any], noise: Noise) -> PseudoLabelImage:
@@ -149,7 +152,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
     def target_losses(self, target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Losses of the student's noisy views on the pseudo labels, keys `loss_*_target`."""
         images = torch.cat([item["student_views"] for item in target]).to(self.device)
-        if self.labeler.kind == "none":
+        if not self.labeler.rule.makes_labels:
             return self._entropy_loss(self.student.predict_strided(images))
         pseudo = self.labeler(self.teacher, target, images.shape[-2:])
         storage = get_event_storage()
@@ -188,7 +191,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
     def _masked_loss(self, images: Tensor, pseudo: PseudoLabels) -> Tensor:
         """The student must see through hidden blocks (MIC); they leave no trace in the running statistics."""
         size = (images.shape[-2], images.shape[-1])
-        block = max(1, round(self.mask_block * size[0]))
+        block = number_of(self.mask_block, size[0], at_least=1)
         hidden = torch.stack([random_blocks(size, block, self.mask_ratio) for _ in images])
         masked = torch.where(hidden[:, None].to(self.device), self.student.mean_colour, images.float())
         with untracked_statistics(self.student):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.classes.tables import VOID
+from ptseg_d2.counting import number_of
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.image_files import write_png
@@ -101,10 +102,10 @@ def predicted_guide(models: StageModels, last: Round) -> Guide:
 
     def guide(item: Mapping[str, Any]) -> NDArray[np.uint8]:
         image = mapper(dict(item))["image"]
-        logits = model.semantic.predict(image[None])["sem_seg"][0]  # type: ignore[operator]
+        logits = model.semantic.predict(image[None])["sem_seg"][0]
         assert model.grouping is not None
         sem_seg, instance_ids, _ = find_instances(image.float(), logits, model.grouping)
-        min_area = round(last.instance.cfg.INSTANCE.MIN_MASK_AREA * sem_seg.numel())
+        min_area = number_of(last.instance.cfg.INSTANCE.MIN_MASK_AREA, sem_seg.numel())
         values: NDArray[np.uint8] = guidance_map(sem_seg, instance_ids, things, min_area).byte().cpu().numpy()
         return values
 

@@ -16,14 +16,13 @@ from ptseg_d2.classes.tables import VOID
 from ptseg_d2.data.class_pixels import count_pixels
 from ptseg_d2.data.dataset_dicts import load_dataset, target_dicts
 from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.data.image_files import write_png
+from ptseg_d2.data.image_files import read_png, write_png
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.modeling.distributed import unwrap
 from ptseg_d2.pseudo_labels.multi_band import LEVELS, ConfidenceQuantiles
 from ptseg_d2.runs.image_folders import MASKS, each_readable, replaced_folder
 from ptseg_d2.stages import StageRun
 
-import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
@@ -114,7 +113,7 @@ def _keep_confident(mask: Path, thresholds: NDArray[np.int64]) -> NDArray[np.uin
         mask: mask file; the 16-bit PNG beside it holds its levels, round(LEVELS * probability) per pixel.
         thresholds: (C,) smallest level that is kept of each class.
     """
-    sem_seg, levels = (_read_png(file) for file in (mask, _confidence_file(mask)))
+    sem_seg, levels = (read_png(file) for file in (mask, _confidence_file(mask)))
     kept = np.where(levels >= thresholds[sem_seg], sem_seg, VOID).astype(np.uint8)
     write_png(mask, kept)
     _confidence_file(mask).unlink()
@@ -132,15 +131,8 @@ def _confidence_file(mask: Path) -> Path:
     return mask.with_name(f"confidence_{mask.name}")
 
 
-def _read_png(path: Path) -> NDArray[Any]:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    assert image is not None, path  # written a moment ago
-    return image
-
-
 def predicted_share(run: StageRun) -> float:
     """Mean share of the target images' pixels that were predicted as a class of the run's group."""
     shares = np.array([item["class_shares"] for item in target_dicts(run.cfg, run.inputs)])
-    classes = classes_of(run.cfg)
-    ids = classes.ids(run.inputs.group) if run.inputs.group else classes.thing_ids
+    ids = classes_of(run.cfg).ids_of_group(run.inputs.group)
     return float(shares[:, ids].sum(axis=1).mean())

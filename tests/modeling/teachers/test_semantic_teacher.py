@@ -10,6 +10,8 @@ from ptseg_d2.losses.semantic import charbonnier_entropy, focal_confidence_loss
 from ptseg_d2.modeling.teachers import semantic_teacher
 from ptseg_d2.modeling.teachers.semantic_labeler import PseudoLabels
 from ptseg_d2.modeling.teachers.semantic_teacher import SemanticMomentumTeacher
+from ptseg_d2.pseudo_labels.rules import RuleOptions
+from ptseg_d2.pseudo_labels.rules.confidence_share import ConfidenceShare
 from ptseg_d2.resizing import resize
 
 import pytest
@@ -69,7 +71,7 @@ def test_confidence_share_is_dacs() -> None:
     with torch.no_grad():
         logits = model.teacher.predict_strided(item["teacher_views"])
         confidence, expected = resize(logits.softmax(dim=1), SIZE).max(dim=1)
-    model.labeler.confidence_floor = float(confidence.quantile(0.25))
+    model.labeler.rule = ConfidenceShare(RuleOptions(confidence_floor=float(confidence.quantile(0.25))))
     labels, weight = model.labeler(model.teacher, [item], SIZE)
     assert torch.equal(labels, expected)
     assert weight.unique().tolist() == pytest.approx([0.75], abs=0.01)
@@ -100,7 +102,7 @@ def test_views_outvote_a_wrong_one_in_every_geometry() -> None:
     thetas = torch.stack([view.theta() for view in views])
     shown = torch.stack([render_image(canvas, theta) for theta in thetas])
     item = {"teacher_views": shown, "student_views": shown, "thetas": thetas, "domain": "target"}
-    labels, confidence = model.labeler(ColourTeacher(), [item], SIZE)  # type: ignore[arg-type]
+    labels, confidence = model.labeler(ColourTeacher(), [item], SIZE)
     expected = torch.where(shown[:, 0] > 127, 13, 10)
     # Four pixels on either side of the border, which the zoomed and mirrored view has at column 48, may be unsure.
     certain = torch.ones(SIZE, dtype=torch.bool)
@@ -201,7 +203,7 @@ def test_class_that_is_never_predicted_keeps_its_prior() -> None:
 
 def test_mixing_without_labels_is_refused() -> None:
     for options in ({"CLASS_MIX": True}, {"MASK_RATIO": 0.5}):
-        with pytest.raises(ValueError, match="PSEUDO_LABELS = 'none' leaves nothing"):
+        with pytest.raises(ValueError, match="PSEUDO_LABELS without labels leaves nothing"):
             build(PSEUDO_LABELS="none", **options)
 
 
@@ -217,8 +219,16 @@ def test_random_numbers_are_a_function_of_the_step() -> None:
 
 
 def test_unknown_label_source_is_refused() -> None:
-    with pytest.raises(ValueError, match="PSEUDO_LABELS = 'oracle'; expected 'class_thresholds' or"):
+    with pytest.raises(ValueError, match="PSEUDO_LABELS = 'oracle'; expected one of: class_thresholds, confidence"):
         build(PSEUDO_LABELS="oracle")
+
+
+@pytest.mark.parametrize(
+    ("rule", "choice"), [("predicted", "MODEL.SELF_TRAINING.PSEUDO_LABELS = 'predicted'"), ("class_thresholds", "")]
+)
+def test_only_fixed_labels_need_masks(rule: str, choice: str) -> None:
+    cfg = small("semantic_selftrain.yaml", "MODEL.SELF_TRAINING.PSEUDO_LABELS", rule)
+    assert SemanticMomentumTeacher.needs_masks(cfg) == choice
 
 
 def test_guidance_is_laid_over_the_fused_labels() -> None:
