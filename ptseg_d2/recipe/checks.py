@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ptseg_d2.config.rules import decides_mix, decides_weights
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.streams import images_per_step, require_masks, uses_target
@@ -13,7 +14,7 @@ from ptseg_d2.recipe.groups import run_configs
 from ptseg_d2.recipe.mix import read_candidates
 from ptseg_d2.recipe.target_files.masks import with_masks
 from ptseg_d2.runs.records import check_record, check_same_settings, read_done
-from ptseg_d2.training.checkpoints import ARCHITECTURE, local_weights
+from ptseg_d2.training.checkpoints import local_weights
 from ptseg_d2.training.early_stopping import require_validation_loss
 from ptseg_d2.training.trainer import check_schedule
 
@@ -102,8 +103,8 @@ def check_finished(stages: Sequence[CfgNode], eval_only: bool) -> None:
             done = Path(cfg.OUTPUT_DIR) / "done.json"
             if eval_only:
                 read_done(cfg.OUTPUT_DIR)
-                prefixes = ("INSTANCE.MIX_",) if cfg.RECIPE.STAGE == "instance_mix" else ARCHITECTURE
-                check_same_settings(cfg, done, prefixes)
+                is_compared = decides_mix if cfg.RECIPE.STAGE == "instance_mix" else decides_weights
+                check_same_settings(cfg, done, is_compared)
             elif done.exists():
                 check_record(cfg, done)
 

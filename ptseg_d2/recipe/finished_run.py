@@ -6,8 +6,9 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from ptseg_d2.config import flatten
+from ptseg_d2.config.renamed import current_keys
 from ptseg_d2.recipe.configs import load_config, load_recipe
 
 import yaml
@@ -50,19 +51,12 @@ def command_line_of(run_folder: Path, config_file: Path) -> list[str]:
     written = run_folder / "config.yaml"
     if not written.is_file():
         return []
-    now = _flat(yaml.safe_load(load_config(config_file).dump()))
-    then = _flat(yaml.safe_load(written.read_text(encoding="utf-8")))
+    now = flatten(load_config(config_file))
+    then = current_keys(flatten(CfgNode(yaml.safe_load(written.read_text(encoding="utf-8")))))
     if any(now[key] != then.get(key) for key in ("RECIPE.STAGE", "RECIPE.NEEDS")):
         return []
     changed = [key for key in now if key in then and then[key] != now[key] and key != "OUTPUT_DIR"]
     return [text for key in changed for text in (key, repr(then[key]))]
-
-
-def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
 
 
 def _config_of(run_folder: Path) -> Path:

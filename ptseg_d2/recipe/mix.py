@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.classes.tables import VOID, ClassTable
+from ptseg_d2.config.rules import decides_mix
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import RecipeError, check_choice
@@ -142,7 +143,7 @@ def mixed_networks(cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
         RecipeError: the stage is not finished, or chose among other runs.
     """
     read_done(cfg.OUTPUT_DIR)
-    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", ("INSTANCE.MIX_",))
+    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", decides_mix)
     choice = json.loads((Path(cfg.OUTPUT_DIR) / CHOICE).read_text(encoding="utf-8"))
     networks: list[tuple[tuple[int, ...], nn.Module]] = []
     for candidate in read_candidates(cfg):

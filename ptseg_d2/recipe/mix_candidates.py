@@ -6,19 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ptseg_d2.config.rules import decides_embeddings
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.runs.records import changed_settings, read_done
 
 from detectron2.config import CfgNode
-
-MUST_AGREE = (
-    *("MODEL.META_ARCHITECTURE", "MODEL.BACKBONE", "MODEL.RESNETS", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD"),
-    *(f"MODEL.EMBEDDING.{key}" for key in ("IN_FEATURES", "DECODER_CHANNELS", "NORM", "DIM", "COORDINATES")),
-    *(f"MODEL.EMBEDDING.{key}" for key in ("POSITION_GAIN", "DELTA_VAR", "DELTA_DIST", "KERNEL_THRESHOLD")),
-    "INPUT.FORMAT",
-)
-"""Keys that decide what the weights and the distances of the embeddings mean."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,7 @@ def _candidates_of(cfg: CfgNode, run: str) -> list[Candidate]:
             "Run its config again, it goes on with the others."
         )
     for folder in folders:
-        changed = changed_settings(cfg, folder / "done.json", MUST_AGREE)
+        changed = changed_settings(cfg, folder / "done.json", decides_embeddings)
         if changed:
             raise RecipeError(
                 f"INSTANCE.MIX_FROM: {folder} has other embeddings than the config of the mix "

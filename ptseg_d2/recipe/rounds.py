@@ -137,7 +137,7 @@ def agreement_file(pair: Round) -> Path:
 
 def agreement_basis(pair: Round) -> dict[str, Any]:
     """What an agreement depends on: the runs, and the keys that say how it is measured."""
-    options = pair[1].INSTANCE
+    options = pair[1].EVAL
     return {
         "runs": runs_of_round(pair),
         "images": pair[1].RECIPE.AGREEMENT_IMAGES,

@@ -90,7 +90,7 @@ def evaluate_recipe(cfg: CfgNode, stages: list[CfgNode], config_file: str) -> di
         if rows.round_rows():
             results = update_results(path, {"rounds": _rounds_summary(rows, stages, results)})
         draw_pictures(rows, cfg)
-        if cfg.RECIPE.REPORT:
+        if cfg.EVAL.REPORT:
             write_report(cfg, list(rows.stages.values()), rows, Path(cfg.OUTPUT_DIR) / "report.html")
         logger.info("%s:\n%s", path, format_table(results))
     return results
@@ -107,7 +107,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     """One pass over the test images; returns section -> row -> scores, and writes what a report shows of each image."""
     name = cfg.DATASETS.TEST[0]
-    options = {"ground_truth": ground_truth, "bootstrap": cfg.TEST.BOOTSTRAP}
+    options = {"ground_truth": ground_truth, "bootstrap": cfg.EVAL.BOOTSTRAP}
     with_classes = {s.key for s in scored if s.section == "semantic"}
     evaluators = {
         key: PanopticEvaluator(name, panoptic_key=key, semantic=key in with_classes, **options)
@@ -204,7 +204,7 @@ def draw_pictures(rows: Rows, cfg: CfgNode) -> None:
     dataset_name = cfg.DATASETS.TEST[0]
     metadata = MetadataCatalog.get(dataset_name)
     dicts = DatasetCatalog.get(dataset_name)
-    count = min(cfg.RECIPE.NUM_PICTURES, len(dicts))
+    count = min(cfg.EVAL.NUM_PICTURES, len(dicts))
     models = {row: rows.panoptic(row) for row in rows.panoptic_rows()}
     if not models or count == 0:
         return

@@ -48,12 +48,12 @@ class Rows:
         self.final = self.rounds[best] if rounds else (SEMANTIC, INSTANCE)
         self.classes = classes_of(cfg)
         self.options = build_panoptic_options(cfg)
-        self.supervised = cfg.RECIPE.SUPERVISED_ROW
+        self.supervised = cfg.EVAL.SUPERVISED_ROW
         # Guidance, and with it what it may read, begins with the second round.
         self._later_mark = "_oracle_guidance" if cfg.RECIPE.GUIDANCE == "ground_truth" else ""
         self.mark = self._later_mark if self.rounds and self.final != self.rounds[0] else ""
         self.device = cfg.MODEL.DEVICE
-        self.oracle_masks = cfg.TEST.ORACLE_MASKS
+        self.oracle_masks = cfg.EVAL.ORACLE_MASKS
         self._semantic: dict[str, nn.Module] = {}
         self._groupings: dict[str, EmbeddingGrouping] = {}
 
@@ -103,7 +103,7 @@ class Rows:
         """
         if row in self.single_stages():
             stage = self.stages[self.single_stages()[row]]
-            return UnifiedPanopticModel(trained_network(stage), stage.INSTANCE.MIN_SCORE)
+            return UnifiedPanopticModel(trained_network(stage), stage.EVAL.MIN_SCORE)
         semantic, instance = self.panoptic_stages()[row]
         return PanopticModel(
             self.semantic(semantic), self.grouping(instance), self.options, self.min_score(instance), variants
@@ -115,7 +115,7 @@ class Rows:
         networks = [(ids, _part(network, part)) for ids, network in self._networks(instance)]
         grouping = EmbeddingGrouping(networks, self.options, build_clustering(instance))
         whole = _part(trained_network(semantic), part)
-        return PanopticModel(whole, grouping, self.options, float(instance.INSTANCE.MIN_SCORE))
+        return PanopticModel(whole, grouping, self.options, float(instance.EVAL.MIN_SCORE))
 
     def min_score(self, stage: str) -> float:
         """The threshold of a stage's predictions; models without self-training keep all.
@@ -124,7 +124,7 @@ class Rows:
         and one anchor, the mean of the instance, and by the class probability. Rows `*_thresholded` show the same
         threshold on the other models.
         """
-        return 0.0 if stage == "instance_source" else float(self.stages[stage].INSTANCE.MIN_SCORE)
+        return 0.0 if stage == "instance_source" else float(self.stages[stage].EVAL.MIN_SCORE)
 
     def panoptic_rows(self) -> list[str]:
         """Rows that have a panoptic result, the one that the run is about last."""

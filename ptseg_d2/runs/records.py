@@ -15,11 +15,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ptseg_d2.config import get_ptseg_cfg
+from ptseg_d2.config import flatten, get_ptseg_cfg
+from ptseg_d2.config.renamed import current_keys
+from ptseg_d2.config.rules import decides_mix, is_setting_of_a_stage
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.runs.lock import only_here
 
-import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
@@ -29,21 +30,6 @@ PREDICTED_GUIDANCE = "target_guidance"
 """Folder of the instance masks that guide a semantic stage, below the instance stage that predicted them."""
 ORACLE_GUIDANCE = "oracle_guidance"
 """The same, below OUTPUT_DIR, of masks from labels."""
-
-NOT_PART_OF_A_STAGE = (
-    *("OUTPUT_DIR", "VERSION", "CUDNN_BENCHMARK", "MODEL.DEVICE", "DATALOADER.NUM_WORKERS"),
-    *("DATALOADER.CACHE_MB", "DATASETS.TEST", "TEST.ORACLE_MASKS", "SOLVER.CHECKPOINT_PERIOD"),
-    *("RECIPE.NEEDS", "RECIPE.NEEDS_DIR", "RECIPE.SEMANTIC_NETWORK"),
-    *("RECIPE.NUM_PICTURES", "RECIPE.SUPERVISED_ROW", "RECIPE.REPORT", "RECIPE.REPORT_IMAGES"),
-    *("RECIPE.PSEUDO_LABEL_PICTURES", "TEST.BOOTSTRAP"),
-    # What they decide is in RECIPE.ROUND and INPUT.GUIDANCE_MASKS.
-    *("RECIPE.ROUNDS", "RECIPE.GUIDANCE", "RECIPE.AGREEMENT_IMAGES"),
-    *("INSTANCE.MIN_SCORE", "INSTANCE.OPENING", "INSTANCE.CLOSING"),
-    *("MODEL.EINET.CENTER_THRESHOLD", "MODEL.EINET.NMS_KERNEL", "MODEL.EINET.TOP_K", "MODEL.EINET.INSTANCE_SCORE"),
-    *(f"MODEL.PANOPTIC_DEEPLAB.{key}" for key in ("CENTER_THRESHOLD", "NMS_KERNEL", "TOP_K_INSTANCE", "STUFF_AREA")),
-    *("INSTANCE.ORACLE_CURVES", "INSTANCE.ORACLE_PERIOD", "INSTANCE.ORACLE_IMAGES"),
-)
-"""Keys that may differ between two visits to a stage: they do not change what it learns."""
 
 
 def run_once(cfg: CfgNode, work: Callable[[CfgNode], dict[str, Any] | None]) -> None:
@@ -118,18 +104,9 @@ def write_atomically(path: Path, text: str) -> None:
 
 def settings(cfg: CfgNode) -> dict[str, Any]:
     """All keys that decide what a stage computes, flat: "SOLVER.MAX_ITER" -> value."""
-    flat: dict[str, Any] = {}
-
-    def walk(node: dict[str, Any], prefix: str) -> None:
-        for key, value in node.items():
-            if isinstance(value, dict):
-                walk(value, f"{prefix}{key}.")
-            elif f"{prefix}{key}" not in NOT_PART_OF_A_STAGE:
-                flat[f"{prefix}{key}"] = value
-
-    walk(yaml.safe_load(cfg.dump()), "")
+    flat = {key: value for key, value in flatten(cfg).items() if is_setting_of_a_stage(key)}
     if cfg.RECIPE.STAGE != "instance_mix":
-        flat = {key: value for key, value in flat.items() if not key.startswith("INSTANCE.MIX_")}
+        flat = {key: value for key, value in flat.items() if not decides_mix(key)}
     if Path(flat["INPUT.GUIDANCE_MASKS"]).parent.name != ORACLE_GUIDANCE:
         flat = {key: value for key, value in flat.items() if not key.startswith("RECIPE.ORACLE_GUIDANCE")}
     for key in ("MODEL.WEIGHTS", "INPUT.PREDICTED_MASKS", "INPUT.GUIDANCE_MASKS", "INPUT.DETECTIONS"):
@@ -166,24 +143,27 @@ def runs_below(folder: str) -> list[Path]:
     return sorted(Path(folder).glob("*/done.json"))
 
 
-def changed_settings(cfg: CfgNode, record: Path, prefixes: tuple[str, ...] = ("",)) -> list[str]:
+def changed_settings(
+    cfg: CfgNode, record: Path, is_compared: Callable[[str], bool] = is_setting_of_a_stage
+) -> list[str]:
     """Keys in which a stage's config differs from the "settings" in one of its JSON files, "KEY was 1, is 2".
 
     Args:
         cfg: config of the stage.
         record: `done.json` or `started.json`.
-        prefixes: only keys that begin with one of these are compared.
+        is_compared: says of a key whether it counts.
     """
     # A record of an older version lacks keys that came since: what it did then is their default now.
-    old = {**settings(get_ptseg_cfg()), **json.loads(record.read_text(encoding="utf-8"))["settings"]}
+    then = current_keys(json.loads(record.read_text(encoding="utf-8"))["settings"])
+    old = {**settings(get_ptseg_cfg()), **then}
     new = settings(cfg)
-    changed = [key for key in sorted({*old, *new}) if key.startswith(prefixes) and old.get(key) != new.get(key)]
+    changed = [key for key in sorted({*old, *new}) if is_compared(key) and old.get(key) != new.get(key)]
     return [f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed]
 
 
-def check_same_settings(cfg: CfgNode, record: Path, prefixes: tuple[str, ...] = ("",)) -> None:
+def check_same_settings(cfg: CfgNode, record: Path, is_compared: Callable[[str], bool] = is_setting_of_a_stage) -> None:
     """Raise a RecipeError that names what `changed_settings` finds, if it finds anything."""
-    changed = changed_settings(cfg, record, prefixes)
+    changed = changed_settings(cfg, record, is_compared)
     if changed:
         raise RecipeError(
             f"{record.parent} was made with other settings ({'; '.join(changed[:4])}). "

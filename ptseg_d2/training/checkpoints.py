@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from ptseg_d2.config.rules import decides_weights
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher, spread_single_network_
 from ptseg_d2.runs.records import check_same_settings, read_done
 from ptseg_d2.training.checkpoint_check import check_weights, listed
@@ -21,16 +22,6 @@ from iopath.common.file_io import get_cache_dir
 from torch import nn
 
 logger = logging.getLogger(__name__)
-
-ARCHITECTURE = tuple(
-    f"MODEL.{name}"
-    for name in (
-        *("META_ARCHITECTURE", "BACKBONE", "RESNETS", "SEM_SEG_HEAD", "BISENET", "EMBEDDING", "EINET"),
-        *("INS_EMBED_HEAD", "PANOPTIC_UNET"),
-        *("FPN", "ANCHOR_GENERATOR", "ROI_HEADS", "ROI_BOX_HEAD", "ROI_MASK_HEAD", "POINT_HEAD", "DETECTOR.CLASSES"),
-    )
-)
-"""Keys that decide which weights a checkpoint holds."""
 
 
 def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
@@ -51,7 +42,7 @@ def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
 def trained_network(cfg: CfgNode) -> nn.Module:
     """The final model of a finished stage."""
     read_done(cfg.OUTPUT_DIR)
-    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", ARCHITECTURE)
+    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", decides_weights)
     return load_network(cfg, os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
 
 

@@ -74,7 +74,7 @@ class PseudoLabelPictures(HookBase):
         images, self.noise = target_images(cfg)
         if isinstance(model, EmbeddingMomentumTeacher):
             images = _with_things(images, model.thing_ids, cfg.INSTANCE.MIN_MASK_AREA)
-        self.images = evenly_spread(images, cfg.RECIPE.PSEUDO_LABEL_PICTURES)
+        self.images = evenly_spread(images, cfg.EVAL.PSEUDO_LABEL_PICTURES)
 
     def before_train(self) -> None:
         """ImageSampler what the first step would learn from; a resumed run has done so."""

@@ -181,7 +181,7 @@ def _teacher_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
 
 
 def _picture_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
-    wanted = min(cfg.RECIPE.PSEUDO_LABEL_PICTURES, cfg.SOLVER.TARGET_PER_BATCH) > 0
+    wanted = min(cfg.EVAL.PSEUDO_LABEL_PICTURES, cfg.SOLVER.TARGET_PER_BATCH) > 0
     if wanted and isinstance(model, MomentumTeacher) and makes_labels(model):
         return [PseudoLabelPictures(cfg, model)]
     return []
@@ -194,7 +194,7 @@ def _embedding_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
     options = cfg.MODEL.EMBEDDING
     if isinstance(network, EmbeddingUNet):
         hooks.append(EpsilonDecayHook(network.criterion, options.EPSILON, options.EPSILON_DECAY))
-    if isinstance(model, EmbeddingMomentumTeacher) and cfg.INSTANCE.ORACLE_CURVES:
+    if isinstance(model, EmbeddingMomentumTeacher) and cfg.EVAL.ORACLE_CURVES:
         hooks.append(OraclePseudoInstanceCurves(cfg, model))
     return hooks
 

@@ -42,8 +42,8 @@ def weights(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("branch", ["semantic", "instance"])
 def test_files_tensorboard_and_the_same_weights(branch: str, masks: Path, tmp_path: Path) -> None:
-    on = config(branch, masks, tmp_path / "with", "RECIPE.PSEUDO_LABEL_PICTURES", "2", "VIS_PERIOD", "3")
-    off = config(branch, masks, tmp_path / "without", "RECIPE.PSEUDO_LABEL_PICTURES", "0")
+    on = config(branch, masks, tmp_path / "with", "EVAL.PSEUDO_LABEL_PICTURES", "2", "VIS_PERIOD", "3")
+    off = config(branch, masks, tmp_path / "without", "EVAL.PSEUDO_LABEL_PICTURES", "0")
     for cfg in (on, off):
         stages.train(cfg, resume=False)
     watched, plain = weights(tmp_path / "with"), weights(tmp_path / "without")
@@ -69,8 +69,8 @@ def test_files_tensorboard_and_the_same_weights(branch: str, masks: Path, tmp_pa
 
 
 def test_a_resumed_run_leaves_earlier_pictures_alone(masks: Path, tmp_path: Path) -> None:
-    cfg = config("semantic", masks, tmp_path / "run", "RECIPE.PSEUDO_LABEL_PICTURES", "1")
-    whole = config("semantic", masks, tmp_path / "whole", "RECIPE.PSEUDO_LABEL_PICTURES", "1")
+    cfg = config("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "1")
+    whole = config("semantic", masks, tmp_path / "whole", "EVAL.PSEUDO_LABEL_PICTURES", "1")
     stages.train(whole, resume=False)
     stages.train(cfg, resume=False)
     folder = tmp_path / "run" / "pseudo_labels"
@@ -92,7 +92,7 @@ def test_a_new_run_removes_the_pictures_of_another(masks: Path, tmp_path: Path) 
     old = tmp_path / "run" / "pseudo_labels" / "0000009_gone.png"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"old")
-    stages.train(config("semantic", masks, tmp_path / "run", "RECIPE.PSEUDO_LABEL_PICTURES", "1"), resume=False)
+    stages.train(config("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "1"), resume=False)
     assert not old.exists()
 
 
@@ -115,7 +115,7 @@ def test_semantic_labels_are_those_of_a_step_on_the_whole_image(masks: Path, tmp
 def test_groups_look_at_images_that_show_their_classes(masks: Path, tmp_path: Path) -> None:
     shares = json.loads(masks.read_text())["images"]
     cars = {image_id for image_id, entry in shares.items() if entry["class_shares"][13] >= 2e-3}
-    cfg = config("instance", masks, tmp_path, "RECIPE.PSEUDO_LABEL_PICTURES", "9", "INSTANCE.GROUP", "['car']")
+    cfg = config("instance", masks, tmp_path, "EVAL.PSEUDO_LABEL_PICTURES", "9", "INSTANCE.GROUP", "['car']")
     hook = pictures.PseudoLabelPictures(cfg, Trainer.build_model(cfg))
     assert {item["image_id"] for item in hook.images} == cars
     only_none = [{"class_shares": [0.0] * 19}]
@@ -131,7 +131,7 @@ def test_nothing_is_drawn_where_nothing_is_labelled(masks: Path, tmp_path: Path)
 def test_a_bad_image_has_no_picture_and_ends_nothing(
     masks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cfg = config("semantic", masks, tmp_path / "run", "RECIPE.PSEUDO_LABEL_PICTURES", "2")
+    cfg = config("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "2")
     first, last = target_images(cfg)[0][:: len(load_dataset((TWIN,), "test")) - 1]
     Path(first["file_name"]).write_bytes(b"no image")
     stages.train(cfg, resume=False)

@@ -28,6 +28,7 @@ from torch import Tensor
 class EmbeddingMomentumTeacher(MomentumTeacher):
     """Clusters the teacher's embeddings inside predicted class masks into pseudo instances."""
 
+    config_node = "INSTANCE"
     student: EmbeddingUNet
 
     @configurable
@@ -77,16 +78,15 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         consistency = ConsistencyLoss(
             weight=instance.CONSISTENCY_WEIGHT,
             delta_var=embedding.DELTA_VAR,
-            kernel_threshold=embedding.KERNEL_THRESHOLD,
             max_anchors=instance.CONSISTENCY_ANCHORS,
             rest=instance.CONSISTENCY_REST,
         )
         return {
             "student": EmbeddingUNet(cfg),
             "target_weight": instance.TARGET_WEIGHT,
-            "ramp_iterations": cfg.MODEL.SELF_TRAINING.RAMP_ITERS,
-            "bn_stats": cfg.MODEL.SELF_TRAINING.BN_STATS,
-            "evaluate": cfg.MODEL.SELF_TRAINING.EVALUATE,
+            "ramp_iterations": instance.RAMP_ITERS,
+            "bn_stats": instance.BN_STATS,
+            "evaluate": instance.EVALUATE,
             "seed": max(cfg.SEED, 0),
             "thing_ids": classes.ids(instance.GROUP) if instance.GROUP else classes.thing_ids,
             "min_mask_share": instance.MIN_MASK_AREA,

@@ -28,6 +28,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class MomentumTeacher(nn.Module):
     """Holds student and teacher; sub-classes add the target loss."""
 
+    config_node = "MODEL.SELF_TRAINING"
+    """Of the options of student and teacher, for messages."""
+
     student: DenseNetwork
     teacher: DenseNetwork
     num_steps: Tensor
@@ -55,8 +58,8 @@ class MomentumTeacher(nn.Module):
             seed: of the random numbers of training steps (mixing, masking, anchors).
         """
         super().__init__()
-        check_choice("MODEL.SELF_TRAINING.EVALUATE", evaluate, ("student", "teacher"))
-        check_choice("MODEL.SELF_TRAINING.BN_STATS", bn_stats, ("frozen", "target"))
+        check_choice(f"{self.config_node}.EVALUATE", evaluate, ("student", "teacher"))
+        check_choice(f"{self.config_node}.BN_STATS", bn_stats, ("frozen", "target"))
         self.student = student
         self.teacher = copy.deepcopy(student).requires_grad_(False)
         self.target_weight = target_weight

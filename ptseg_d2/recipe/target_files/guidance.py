@@ -58,7 +58,7 @@ def prepare_guidance(cfg: CfgNode, rows: Rows, last: Round, semantic: CfgNode) -
 
 
 def _predicted_settings(last: Round) -> dict[str, Any]:
-    return {"runs": runs_of_round(last), "instances": [last[1].INSTANCE.OPENING, last[1].INSTANCE.CLOSING]}
+    return {"runs": runs_of_round(last), "instances": [last[1].EVAL.OPENING, last[1].EVAL.CLOSING]}
 
 
 def _oracle_settings(cfg: CfgNode) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def build(weight: float, rotation: float = 0.0, *overrides: str) -> EmbeddingMom
     """A student that differs from its teacher, the same one every time."""
     torch.manual_seed(0)
     keys = ["INSTANCE.CONSISTENCY_WEIGHT", str(weight), "INSTANCE.CONSISTENCY_ROTATION", str(rotation)]
-    config = small("selftrain_icm.yaml", "MODEL.SELF_TRAINING.RAMP_ITERS", "0", "SEED", "3", *keys, *overrides)
+    config = small("selftrain_icm.yaml", "INSTANCE.RAMP_ITERS", "0", "SEED", "3", *keys, *overrides)
     model = build_model(config).train()
     assert isinstance(model, EmbeddingMomentumTeacher)
     with torch.no_grad():
