@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _UNIT = r"(?:in (?:[\[(][^\])]*[\])]|[^,;]+)|>=? [\d.]+)"
-_TAIL = re.compile(rf"^(?P<meaning>.*?)[,;] (?P<unit>{_UNIT}(?:, {_UNIT})*)(?P<special>; [^;]*)?$")
+_TAIL = re.compile(rf"^(?P<meaning>.*?)[,;] (?P<unit>{_UNIT}(?:, {_UNIT})*)(?P<special>; \S+ = [^;]*)?$")
 
 
 @dataclass(frozen=True)

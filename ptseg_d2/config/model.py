@@ -16,7 +16,6 @@ def add_model_config(cfg: CfgNode) -> None:
 
 
 def _add_semantic(cfg: CfgNode) -> None:
-    cfg.MODEL.SEM_SEG_HEAD.ASPP_DILATIONS = [6, 12, 18]  # dilations of the 3x3 branches, in strides of the feature
     # widths of the projected low-level features, fine to coarse, in channels
     cfg.MODEL.SEM_SEG_HEAD.LOW_LEVEL_CHANNELS = [48]
     cfg.MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256]  # widths of the decoder at each of them, in channels
