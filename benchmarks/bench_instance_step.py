@@ -26,9 +26,11 @@ from ptseg_d2.classes.streets import CLASS_NAMES
 from ptseg_d2.data.mappers import to_tensor
 from ptseg_d2.data.views import full_view
 from ptseg_d2.inference.clusterers import CLUSTERINGS
+from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.embedding_net import shrink_labels
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.recipe.configs import load_config
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.training.trainer import Trainer
 from ptseg_d2.worlds.miniscapes import Scene, render_scene
 
@@ -36,7 +38,6 @@ import torch
 from bench_clustering import touching_centers
 from bench_semantic_step import seconds
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from tabulate import tabulate
 from torch import Tensor
@@ -99,14 +100,15 @@ def embeddings_after_training(instance_ids: Tensor, dims: int, delta_var: float,
 class Step:
     """A training step that notes how long its pseudo instances took."""
 
-    def __init__(self, cfg: CfgNode, batch: Batch, realistic: bool) -> None:
+    def __init__(self, cfg: CfgNode, group: str, batch: Batch, realistic: bool) -> None:
         """
         Args:
-            cfg: of an instance self-training stage with one group.
+            cfg: of an instance self-training stage.
+            group: class of the model.
             batch: what every step gets.
             realistic: pseudo instances come from `embeddings_after_training`, not from the network's embeddings.
         """
-        model = build_model(cfg).train()
+        model = build_stage_model(cfg, StageInputs(group=(group,))).train()
         assert isinstance(model, EmbeddingMomentumTeacher)
         self.model = model
         self.batch = batch.items
@@ -170,13 +172,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that override the config")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    overrides = ["INSTANCE.GROUP", f"['{args.group}']", "MODEL.DEVICE", args.device, *args.opts]
-    cfg = load_config(args.config_file, overrides)
+    cfg = load_config(args.config_file, ["MODEL.DEVICE", args.device, *args.opts])
     batch = crowded_batch(cfg, CLASS_NAMES.index(args.group))
     steps = {}
     for name in CLUSTERINGS:
         cfg.INSTANCE.CLUSTERING = name
-        steps[name] = Step(cfg, batch, args.embeddings == "trained")
+        steps[name] = Step(cfg, args.group, batch, args.embeddings == "trained")
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for repetition in range(args.runs + 2):
         for name, step in steps.items():

@@ -20,6 +20,7 @@ from ptseg_d2.errors import RecipeError
 from ptseg_d2.modeling.network import DenseNetwork
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
 from ptseg_d2.recipe.configs import load_recipe
+from ptseg_d2.stages.table import Branch
 from ptseg_d2.training.trainer import check_meta_architecture
 
 import torch
@@ -86,10 +87,10 @@ def networks_of(config_file: str, overrides: Sequence[str]) -> dict[str, CfgNode
     Raises:
         RecipeError: the config has no stage, or only that of a detector.
     """
-    stages = load_recipe(config_file, overrides)
-    if not stages:
+    runs = load_recipe(config_file, overrides)
+    if not runs:
         raise RecipeError(f"{config_file} is a part of other configs: it has no RECIPE.STAGE and no RECIPE.NEEDS")
-    networks = {cfg.RECIPE.STAGE.split("_")[0]: cfg for cfg in stages if not cfg.RECIPE.STAGE.startswith("detector")}
+    networks = {run.stage.branch.value: run.cfg for run in runs if run.stage.branch is not Branch.DETECTOR}
     if not networks:
         raise RecipeError(f"{config_file} has only a detector, which Detectron2's own tools analyze")
     return networks

@@ -23,7 +23,7 @@ from ptseg_d2.data.streams import build_test_loader
 from ptseg_d2.errors import DataError, RecipeError
 from ptseg_d2.recipe.configs import load_config, load_recipe
 from ptseg_d2.results.export import PanopticExport
-from ptseg_d2.results.rows import Rows
+from ptseg_d2.results.rows import ResultRows
 
 from detectron2.evaluation import inference_on_dataset
 from detectron2.utils.logger import setup_logger
@@ -60,13 +60,8 @@ def main(args: argparse.Namespace) -> None:
         load_dataset((args.dataset,), "--dataset")
     else:
         load_dataset(cfg.DATASETS.TEST[:1], "DATASETS.TEST")
-    rows = Rows(cfg, load_recipe(args.config_file, args.opts))
-    names = rows.panoptic_rows()
-    if not names:
-        raise RecipeError(f"{args.config_file} trains one branch only: a panoptic result needs both")
-    row = args.row or names[-1]
-    if row not in names:
-        raise RecipeError(f"{args.config_file} has no panoptic row {row!r}; it has: {', '.join(names)}")
+    rows = ResultRows(cfg, load_recipe(args.config_file, args.opts))
+    row = rows.panoptic_row(args.row or None, args.config_file)
     folders = output_folders(args, cfg.OUTPUT_DIR)
     export = PanopticExport(coco=folders.get(COCO), cityscapes=folders.get(CITYSCAPES), classes=classes_of(cfg))
     loader = build_test_loader(cfg, args.dataset or cfg.DATASETS.TEST[0])

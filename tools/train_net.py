@@ -21,23 +21,30 @@ Your own images, a labelled and an unlabelled folder (datasets/README.md), are t
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 from ptseg_d2.data.datasets.instance_folders import add_folder_arguments, folder_overrides
 from ptseg_d2.errors import DataError, RecipeError
 from ptseg_d2.recipe.checks import check_recipe, check_stages, unfinished
 from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.recipe.finished_run import note_command
 from ptseg_d2.recipe.folder_check import check_folders
-from ptseg_d2.recipe.groups import Launcher, find_group, run_name
+from ptseg_d2.recipe.groups import Launcher, find_group
 from ptseg_d2.recipe.launchers.processes import Processes
 from ptseg_d2.recipe.launchers.slurm import CLUSTERS, SubmititTasks
 from ptseg_d2.recipe.runner import run_stages
 from ptseg_d2.recipe.stage_work import run_group
-from ptseg_d2.results.evaluation import evaluate_recipe
+from ptseg_d2.report.report import write_report
+from ptseg_d2.results.evaluation import RESULTS, evaluate_recipe
+from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.results.tables import format_table
+from ptseg_d2.stages import StageRun
 from ptseg_d2.training.trainer import check_meta_architecture
 
 import torch
@@ -45,6 +52,8 @@ from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+
+logger = logging.getLogger("ptseg_d2.tools.train_net")
 
 USER_ERRORS = (DataError, FileNotFoundError, FloatingPointError, RecipeError, ValueError)
 """Errors whose message says it all: shown without a traceback (set PTSEG_TRACEBACK=1 to see it)."""
@@ -75,24 +84,35 @@ def main(args: argparse.Namespace) -> None:
     """Run one recipe, or one group of it, in this process (one of several under `launch`)."""
     torch.set_float32_matmul_precision("high")
     cfg = load_config(args.config_file, args.opts)
-    stages = load_recipe(args.config_file, args.opts)
+    runs = load_recipe(args.config_file, args.opts)
     launcher = build_launcher(args)
-    for stage in stages:
-        check_meta_architecture(stage)
+    for run in runs:
+        check_meta_architecture(run.cfg)
     if not args.eval_only:
-        check_stages(stages, comm.get_world_size())
-    group = find_group(stages, args.group) if args.group else None
-    if group is None:
-        check_recipe(cfg, stages, args.eval_only)
-    _set_up(group or cfg, args)
-    if group is not None:
+        check_stages(runs, comm.get_world_size())
+    if args.group:
+        group = find_group(runs, args.group)
+        _set_up(group.cfg, args)
         run_group(group, args.resume)
         return
+    check_recipe(cfg, runs, args.eval_only)
+    _set_up(cfg, args)
+    if comm.is_main_process():
+        note_command(cfg.OUTPUT_DIR, args.config_file, args.opts)
     if not args.eval_only:
-        if unfinished(stages):
+        if unfinished(runs):
             check_folders(cfg)
-        run_stages(cfg, stages, args.resume, launcher)
-    evaluate_recipe(cfg, stages, args.config_file)
+        run_stages(cfg, runs, args.resume, launcher)
+    evaluate(cfg, ResultRows(cfg, runs), args.config_file)
+
+
+def evaluate(cfg: CfgNode, rows: ResultRows, config_file: str) -> None:
+    """Scores, export, pictures, report, and the table of scores in the log."""
+    results = evaluate_recipe(cfg, rows, config_file)
+    if cfg.DATASETS.TEST and comm.is_main_process():
+        if cfg.EVAL.REPORT:
+            write_report(cfg, rows, Path(cfg.OUTPUT_DIR, "report.html"))
+        logger.info("%s:\n%s", Path(cfg.OUTPUT_DIR, RESULTS), format_table(results))
 
 
 def build_launcher(args: argparse.Namespace) -> Launcher | None:
@@ -128,9 +148,9 @@ def build_launcher(args: argparse.Namespace) -> Launcher | None:
     return Processes(command, args.num_groups_at_once)
 
 
-def group_command(args: argparse.Namespace, group: CfgNode) -> list[str]:
+def group_command(args: argparse.Namespace, group: StageRun) -> list[str]:
     """The command line that trains one group of the recipe that `args` ask for."""
-    command = [sys.executable, os.path.abspath(__file__), "--config-file", args.config_file, "--group", run_name(group)]
+    command = [sys.executable, os.path.abspath(__file__), "--config-file", args.config_file, "--group", group.title]
     return [*command, *(["--resume"] if args.resume else []), *args.opts]
 
 

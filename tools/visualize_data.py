@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ImageSampler samples of a registered data set: image and labels side by side, or the image alone if there are none.
+"""Draw samples of a registered data set: image and labels side by side, or the image alone if there are none.
 
 Examples:
     python tools/visualize_data.py --dataset miniscapes_synthia_labeled_train --output output/samples

@@ -41,14 +41,14 @@ others each time that a run is evaluated (`--eval-only`).
 
 def sections() -> list[Section]:
     """Of all modules, in the order in which `add_ptseg_config` calls them."""
-    defaults = ast.parse((FOLDER / "defaults.py").read_text(encoding="utf-8"))
+    package = ast.parse((FOLDER / "__init__.py").read_text(encoding="utf-8"))
     module_of = {
         alias.name: node.module.removeprefix(f"{PACKAGE}.")
-        for node in ast.walk(defaults)
+        for node in ast.walk(package)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE)
         for alias in node.names
     }
-    (adds,) = (node for node in defaults.body if isinstance(node, ast.FunctionDef) and node.name == "add_ptseg_config")
+    (adds,) = (node for node in package.body if isinstance(node, ast.FunctionDef) and node.name == "add_ptseg_config")
     calls = [node.func.id for node in ast.walk(adds) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     files = [FOLDER / f"{module_of[name]}.py" for name in calls if name in module_of]
     found = [read_section(file.read_text(encoding="utf-8")) for file in files]

@@ -103,9 +103,6 @@ def _add_target_sampling(cfg: CfgNode) -> None:
 
 
 def _add_target_files(cfg: CfgNode) -> None:
-    # index.json of instance masks, each with one class, that are laid over the semantic pseudo labels; set by the
-    # recipe, see RECIPE.GUIDANCE; "" = none
-    cfg.INPUT.GUIDANCE_MASKS = ""
     # index.json of masks that were predicted on DATASETS.TARGET, see RECIPE.MASKS_FROM; "" = none
     cfg.INPUT.PREDICTED_MASKS = ""
     # index.json of a detector's instances there, see RECIPE.DETECTIONS_FROM; "" = none

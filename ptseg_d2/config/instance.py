@@ -11,7 +11,6 @@ def add_instance_config(cfg: CfgNode) -> None:
     # thing class names per model; [] = one model for all (ALL). ICM = eight groups of one class; BASE and CCM =
     # three categories, where BASE starts all of them from one source model and CCM each from its own
     cfg.INSTANCE.GROUPS = []
-    cfg.INSTANCE.GROUP = []  # classes of this run; set by the recipe for each group
     _add_teacher(cfg)
     _add_pseudo_instances(cfg)
     _add_consistency(cfg)

@@ -32,7 +32,6 @@ def _add_rounds(cfg: CfgNode) -> None:
     # rounds of semantic and instance self-training, each from the last (thesis, future work), which end by themselves
     # when the agreement of student and teacher, which needs no label, stops rising; >= 1
     cfg.RECIPE.ROUNDS = 1
-    cfg.RECIPE.ROUND = 1  # round of this run, which the recipe sets; >= 1
     # instance masks laid over the semantic pseudo labels from the second round on (thesis section 9.5): "predicted" by
     # the round before, "none", or "ground_truth", which reads labels of the target and is no domain adaptation
     cfg.RECIPE.GUIDANCE = "predicted"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ptseg_d2.stages import StageInputs
+
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 
@@ -22,15 +24,21 @@ def source_dicts(cfg: CfgNode) -> list[tuple[str, list[dict[str, Any]]]]:
     return parts
 
 
-def target_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
-    """DATASETS.TARGET, joined with the predicted masks, guidance and detections of earlier stages by image id."""
+def target_dicts(cfg: CfgNode, inputs: StageInputs | None = None) -> list[dict[str, Any]]:
+    """DATASETS.TARGET, joined with the predicted masks, guidance and detections of earlier stages by image id.
+
+    Args:
+        cfg: of the stage.
+        inputs: of it; None = what the config itself names.
+    """
+    inputs = inputs or StageInputs.from_config(cfg)
     dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
-    if cfg.INPUT.PREDICTED_MASKS:
-        dicts = _with_files(dicts, cfg.INPUT.PREDICTED_MASKS, "class_mask")
-    if cfg.INPUT.GUIDANCE_MASKS:
-        dicts = _with_files(dicts, cfg.INPUT.GUIDANCE_MASKS, "guidance_mask")
-    if cfg.INPUT.DETECTIONS:
-        dicts = _with_files(dicts, cfg.INPUT.DETECTIONS, "detected_instance")
+    if inputs.masks:
+        dicts = _with_files(dicts, inputs.masks, "class_mask")
+    if inputs.guidance:
+        dicts = _with_files(dicts, inputs.guidance, "guidance_mask")
+    if inputs.detections:
+        dicts = _with_files(dicts, inputs.detections, "detected_instance")
     return dicts
 
 

@@ -15,19 +15,26 @@ from ptseg_d2.data.loader import StreamDataset
 from ptseg_d2.data.mappers import SourceMapper, TargetViewsMapper, TestMapper
 from ptseg_d2.data.samplers import ImageSampler, by_importance, by_rare_class, shuffled
 from ptseg_d2.data.style import RandomStyle
+from ptseg_d2.stages import STAGES, StageInputs
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, build_detection_test_loader
+from detectron2.modeling import META_ARCH_REGISTRY
 from torch.utils.data import DataLoader, Dataset
 
 logger = logging.getLogger(__name__)
 
 
-def build_streams(cfg: CfgNode) -> list[tuple[Dataset, int]]:
-    """Source and target streams with their images per step; a stream that is not used is not opened."""
+def build_streams(cfg: CfgNode, inputs: StageInputs | None = None) -> list[tuple[Dataset, int]]:
+    """Source and target streams with their images per step; a stream that is not used is not opened.
+
+    Args:
+        cfg: of the stage.
+        inputs: of it, here and below; None = what the config itself names.
+    """
     make = {"SOURCE_PER_BATCH": source_stream, "TARGET_PER_BATCH": target_stream}
-    return [(make[key](cfg), size) for key, size in images_per_step(cfg).items()]
+    return [(make[key](cfg, inputs), size) for key, size in images_per_step(cfg).items()]
 
 
 def images_per_step(cfg: CfgNode) -> dict[str, int]:
@@ -36,44 +43,39 @@ def images_per_step(cfg: CfgNode) -> dict[str, int]:
     return {key: cfg.SOLVER[key] for key in keys if cfg.SOLVER[key] > 0}
 
 
-def require_masks(cfg: CfgNode) -> None:
+def require_masks(cfg: CfgNode, inputs: StageInputs | None = None) -> None:
     """Raise a ValueError that says what to do when a stage trains on predicted masks and there are none."""
+    inputs = inputs or StageInputs.from_config(cfg)
     if "TARGET_PER_BATCH" not in images_per_step(cfg):
         return
-    if _learns_from_detections(cfg) and not cfg.INPUT.DETECTIONS:
+    architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    if architecture.needs_detections(cfg) and not inputs.detections:
         raise ValueError(
             f"INSTANCE.DETECTED_ITERS = {cfg.INSTANCE.DETECTED_ITERS} learns from a detector's instances of the target "
             "images: set RECIPE.DETECTIONS_FROM to the stage that finds them, or INPUT.DETECTIONS to its index.json"
         )
-    if cfg.INPUT.PREDICTED_MASKS:
-        return
-    if cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher":
-        choice = "MODEL.META_ARCHITECTURE = 'EmbeddingMomentumTeacher'"
-    elif cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS == "predicted":
-        choice = "MODEL.SELF_TRAINING.PSEUDO_LABELS = 'predicted'"
-    else:
-        return
-    raise ValueError(
-        f"{choice} learns from class masks of the target images: set INPUT.PREDICTED_MASKS to the index.json that "
-        "tools/predict_masks.py writes, or RECIPE.MASKS_FROM to an earlier stage"
-    )
-
-
-def _learns_from_detections(cfg: CfgNode) -> bool:
-    return cfg.MODEL.META_ARCHITECTURE == "EmbeddingMomentumTeacher" and cfg.INSTANCE.DETECTED_ITERS > 0
+    choice = architecture.needs_masks(cfg)
+    if choice and not inputs.masks:
+        raise ValueError(
+            f"{choice} learns from class masks of the target images: set INPUT.PREDICTED_MASKS to the index.json that "
+            "tools/predict_masks.py writes, or RECIPE.MASKS_FROM to an earlier stage"
+        )
 
 
 def uses_target(cfg: CfgNode) -> bool:
-    """Whether the stage may see target images: to learn from them, or to give source images their look."""
-    return _has_teacher(cfg) or cfg.RECIPE.STAGE == "semantic_styled"
+    """Whether a stage may see target images while it trains: to learn from them, or to restyle source images."""
+    stage = STAGES.get(cfg.RECIPE.STAGE)
+    return _has_teacher(cfg) or (stage is not None and stage.sees_target)
 
 
 def _has_teacher(cfg: CfgNode) -> bool:
-    return cfg.MODEL.META_ARCHITECTURE.endswith("MomentumTeacher")
+    """Whether the meta-architecture learns from target images, which it says of itself."""
+    return bool(getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "learns_from_target", False))
 
 
-def source_stream(cfg: CfgNode) -> StreamDataset:
+def source_stream(cfg: CfgNode, inputs: StageInputs | None = None) -> StreamDataset:
     """Labelled images of DATASETS.SOURCE: each once per epoch, or by their rare classes."""
+    inputs = inputs or StageInputs.from_config(cfg)
     parts = source_dicts(cfg)
     dicts = [item for _, items in parts for item in items]
     mapper = SourceMapper(
@@ -94,7 +96,7 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
         fit=cfg.INPUT.SOURCE_FIT,
         stretch=cfg.INPUT.SOURCE_STRETCH,
         border=cfg.INPUT.SOURCE_BORDER,
-        thing_ids=classes_of(cfg).ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else None,
+        thing_ids=classes_of(cfg).ids(inputs.group) if inputs.group else None,
         color_augmentation=ColorAugmentation(
             stretch=cfg.INPUT.SOURCE_CONTRAST, invert=cfg.INPUT.SOURCE_INVERT, duotone=cfg.INPUT.SOURCE_DUOTONE
         ),
@@ -104,13 +106,14 @@ def source_stream(cfg: CfgNode) -> StreamDataset:
         cache_bytes=cfg.DATALOADER.CACHE_MB * 2**20,
     )
     seed = max(cfg.SEED, 0)
-    return StreamDataset(dicts, mapper, _source_sampler(cfg, parts, seed), seed)
+    return StreamDataset(dicts, mapper, _source_sampler(cfg, inputs, parts, seed), seed)
 
 
-def target_stream(cfg: CfgNode) -> StreamDataset:
+def target_stream(cfg: CfgNode, inputs: StageInputs | None = None) -> StreamDataset:
     """Unlabelled images of DATASETS.TARGET with the masks an earlier stage predicted, if there are any."""
-    require_masks(cfg)
-    dicts = target_dicts(cfg)
+    inputs = inputs or StageInputs.from_config(cfg)
+    require_masks(cfg, inputs)
+    dicts = target_dicts(cfg, inputs)
     mapper = TargetViewsMapper(
         crop=tuple(cfg.INPUT.CROP_SIZE),
         pre_scale=tuple(cfg.INPUT.TARGET_PRE_SCALE),
@@ -128,7 +131,7 @@ def target_stream(cfg: CfgNode) -> StreamDataset:
         cache_bytes=cfg.DATALOADER.CACHE_MB * 2**20,
     )
     seed = max(cfg.SEED, 0)
-    return StreamDataset(dicts, mapper, _target_sampler(cfg, dicts, seed), seed + 1)
+    return StreamDataset(dicts, mapper, _target_sampler(cfg, inputs, dicts, seed), seed + 1)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
@@ -139,35 +142,39 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     )
 
 
-def _source_sampler(cfg: CfgNode, parts: Sequence[tuple[str, list[dict[str, Any]]]], seed: int) -> ImageSampler:
+def _source_sampler(
+    cfg: CfgNode, inputs: StageInputs, parts: Sequence[tuple[str, list[dict[str, Any]]]], seed: int
+) -> ImageSampler:
     """Every image once per epoch, or by rare classes: only then the source labels are counted."""
     num_images = sum(len(dicts) for _, dicts in parts)
     if cfg.INPUT.RARE_CLASS_TEMPERATURE == 0:
         return shuffled(num_images, seed)
     counts = np.concatenate([scan(dicts, name, class_pixels_folder(), classes_of(cfg)) for name, dicts in parts])
-    classes = _sampled_classes(cfg)
+    classes = _sampled_classes(cfg, inputs)
     if counts[:, classes].sum() == 0:
-        logger.warning("Source images are drawn uniformly: none shows one of %s", cfg.INSTANCE.GROUP or "the classes")
+        logger.warning(
+            "Source images are drawn uniformly: none shows one of %s", ", ".join(inputs.group) or "the classes"
+        )
         return shuffled(num_images, seed)
     return by_rare_class(counts, cfg.INPUT.RARE_CLASS_TEMPERATURE, cfg.INPUT.RARE_CLASS_MIN_AREA, classes)
 
 
-def _target_sampler(cfg: CfgNode, dicts: list[dict[str, Any]], seed: int) -> ImageSampler:
+def _target_sampler(cfg: CfgNode, inputs: StageInputs, dicts: list[dict[str, Any]], seed: int) -> ImageSampler:
     """By predicted class content where there are predictions, else every image once per epoch."""
     if not cfg.INPUT.IMPORTANCE_SAMPLING or "class_shares" not in dicts[0]:
         return shuffled(len(dicts), seed)
     shares = np.array([item["class_shares"] for item in dicts])
-    classes = _sampled_classes(cfg)
+    classes = _sampled_classes(cfg, inputs)
     shares = shares[:, classes]
     uniform = [classes.index(i) for i in classes_of(cfg).ids(cfg.INPUT.UNIFORM_CLASSES) if i in classes]
     return by_importance(shares, cfg.INPUT.UNIFORM_PRIOR, uniform)
 
 
-def _sampled_classes(cfg: CfgNode) -> list[int]:
+def _sampled_classes(cfg: CfgNode, inputs: StageInputs) -> list[int]:
     """The classes by whose content images are drawn: those of the group, or the things, or all."""
     classes = classes_of(cfg)
-    if cfg.INSTANCE.GROUP:
-        return list(classes.ids(cfg.INSTANCE.GROUP))
+    if inputs.group:
+        return list(classes.ids(inputs.group))
     return list(classes.thing_ids if cfg.INPUT.DRAW_THINGS else range(classes.num_classes))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ptseg_d2.classes.coco import train_ids_of
+from ptseg_d2.config.loading import merged_config
 from ptseg_d2.detectors.detections import Detections, in_cityscapes_classes
 from ptseg_d2.detectors.detector_loss import detector_classes
-from ptseg_d2.recipe.configs import load_config
 from ptseg_d2.training.checkpoints import load_weights
 
 import numpy as np
@@ -55,7 +55,7 @@ def detector_config(spec: DetectorSpec, overrides: Sequence[str] = ()) -> CfgNod
             raise FileNotFoundError(
                 f"config {spec.config} of {spec.name} is neither a file nor a name of Detectron2's model zoo"
             ) from error
-    cfg = load_config(file, overrides)
+    cfg = merged_config([file], overrides)
     cfg.defrost()
     if weights:
         cfg.MODEL.WEIGHTS = "" if weights == RANDOM else weights

@@ -17,8 +17,7 @@ from ptseg_d2.data.image_files import read_image, write_png
 from ptseg_d2.detectors.detections import paint
 from ptseg_d2.detectors.detector import Detector
 from ptseg_d2.modeling.distributed import unwrap
-from ptseg_d2.recipe.target_files.masks import DETECTIONS
-from ptseg_d2.runs.image_folders import each_readable, replaced_folder
+from ptseg_d2.runs.image_folders import DETECTIONS, each_readable, replaced_folder
 
 import numpy as np
 from detectron2.config import CfgNode

@@ -22,12 +22,12 @@ from ptseg_d2.detectors.mask_overlap import count_mask_overlap
 from ptseg_d2.errors import DataError
 from ptseg_d2.evaluation.ground_truth import GroundTruth, GroundTruthCache
 from ptseg_d2.evaluation.instance_ap import InstanceAP
-from ptseg_d2.training.checkpoints import trained_network
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from numpy.typing import NDArray
+from torch import nn
 from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
@@ -112,16 +112,17 @@ def evaluate_on_cityscapes(
     return {"scores": {name: total.compute() for name, total in totals.items()}, **facts}
 
 
-def detector_scores(stage: CfgNode, dataset_name: str) -> dict[str, Any]:
+def detector_scores(network: nn.Module, cfg: CfgNode, dataset_name: str) -> dict[str, Any]:
     """The row "detector" of results.json: its own masks, which may overlap and which no class mask guides.
 
     Args:
-        stage: config of a finished stage with a detector.
+        network: a trained detector.
+        cfg: its config.
         dataset_name: labelled data set.
     """
-    detector = Detector(trained_network(stage), stage)
-    scores = evaluate_on_cityscapes(detector, dataset_name, {"": detector.riders})["scores"][""]
-    return {"ci95": None, **scores}
+    detector = Detector(network, cfg)
+    scores: dict[str, Any] = evaluate_on_cityscapes(detector, dataset_name, {"": detector.riders})["scores"][""]
+    return scores
 
 
 class _Progress:

@@ -5,7 +5,8 @@ Shapes: E embedding dims, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -38,11 +39,19 @@ class PanopticOptions:
     closing: float = 0.0
 
 
+Separate = Callable[[Tensor, Tensor], tuple[Tensor, dict[int, float]]]
+"""What an `InstanceGrouping` does of an image and its classes."""
+
+
 class InstanceGrouping(Protocol):
     """Separates the objects inside predicted class masks."""
 
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
         """(3, H, W) image and (H, W) classes -> (H, W) int64 ids (0 = none) and a score in (0, 1] per id."""
+        ...
+
+    def sharing(self) -> AbstractContextManager[None]:
+        """Inside, what was computed of an image serves the further class maps it is asked for with."""
         ...
 
 
@@ -62,6 +71,10 @@ class ComponentGrouping:
         instance_ids = connected_component_instances(sem_seg, self.options.thing_ids, min_area)
         return instance_ids, {int(i): 1.0 for i in instance_ids.unique() if i > 0}
 
+    def sharing(self) -> AbstractContextManager[None]:
+        """See `InstanceGrouping`; there is nothing to share."""
+        return nullcontext()
+
 
 class EmbeddingGrouping:
     """Clusters the embeddings of one network per group of classes."""
@@ -77,14 +90,11 @@ class EmbeddingGrouping:
             networks: thing classes and the network (with `predict`) that separates them.
             options: sizes and morphology.
             clustering: of the embeddings inside a class mask.
-
-        `keep_embeddings` may be set where one image is asked for with several class maps (`Variant`): they share the
-        networks' work, at the memory of all networks' embeddings.
         """
         self.networks = networks
         self.options = options
         self.clustering = clustering
-        self.keep_embeddings = False
+        self._is_sharing = False
         self._image: Tensor | None = None
         self._embeddings: dict[int, Tensor] = {}
 
@@ -107,17 +117,22 @@ class EmbeddingGrouping:
     def _embed(self, image: Tensor, index: int) -> Tensor:
         """(E, H, W) embeddings of one network."""
         if image is not self._image:
-            self._image, self._embeddings = image if self.keep_embeddings else None, {}
+            self._image, self._embeddings = image if self._is_sharing else None, {}
         if index in self._embeddings:
             return self._embeddings[index]
         embeddings: Tensor = self.networks[index][1].predict(image[None])["embeddings"][0]  # type: ignore[operator]
-        if self.keep_embeddings:
+        if self._is_sharing:
             self._embeddings[index] = embeddings
         return embeddings
 
-    def forget(self) -> None:
-        """Free the embeddings that `keep_embeddings` has kept."""
-        self._image, self._embeddings = None, {}
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """See `InstanceGrouping`; at the memory of the embeddings of all networks."""
+        self._is_sharing = True
+        try:
+            yield
+        finally:
+            self._is_sharing, self._image, self._embeddings = False, None, {}
 
 
 def embedding_instances(

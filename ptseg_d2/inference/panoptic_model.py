@@ -5,11 +5,12 @@ Shapes: C classes, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ptseg_d2.inference.instance_grouping import InstanceGrouping, PanopticOptions
+from ptseg_d2.inference.instance_grouping import InstanceGrouping, PanopticOptions, Separate
 from ptseg_d2.inference.merging import merge_panoptic
 from ptseg_d2.resizing import resize
 
@@ -65,6 +66,15 @@ class PanopticModel(nn.Module):
         own = {} if self.grouping is None else {"panoptic_seg": Variant(self.grouping, self.min_score)}
         return {**own, **self.variants}
 
+    @contextmanager
+    def sharing_embeddings(self) -> Iterator[None]:
+        """Inside, what is separated in several class maps of one image is embedded once, at the memory of the maps."""
+        groupings = {variant.grouping for variant in self.all_variants().values()}
+        with ExitStack() as stack:
+            for grouping in groupings:
+                stack.enter_context(grouping.sharing())
+            yield
+
     @torch.no_grad()
     def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Per image `sem_seg` (C, height, width) logits, with a grouping `panoptic_seg`, and the variants."""
@@ -93,7 +103,7 @@ class PanopticModel(nn.Module):
 
 
 def find_instances(
-    image: Tensor, logits: Tensor, grouping: InstanceGrouping, class_ids: Sequence[int] | None = None
+    image: Tensor, logits: Tensor, grouping: Separate, class_ids: Sequence[int] | None = None
 ) -> tuple[Tensor, Tensor, dict[int, float]]:
     """Instances inside the most probable classes.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ptseg_d2.losses.embedding import EmbeddingLoss
+from ptseg_d2.modeling.hooks import EpsilonDecayHook
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
 from ptseg_d2.modeling.unet import UNetDecoder
 
 import torch
 from detectron2.config import CfgNode, configurable
+from detectron2.engine import HookBase
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
@@ -19,16 +21,27 @@ class EmbeddingUNet(DenseNetwork):
     """U-Net on a ResNet encoder with a linear head of E channels (thesis section 7.2)."""
 
     @configurable
-    def __init__(self, *, criterion: EmbeddingLoss, min_share: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        criterion: EmbeddingLoss,
+        min_share: float = 0.0,
+        epsilon: float = 0.0,
+        epsilon_decay: float = 1000.0,
+        **options: Any,
+    ) -> None:
         """
         Args:
             criterion: the weighted loss terms.
             min_share: labelled instances of a smaller share of the image are ignored: no prediction is as small.
+            epsilon, epsilon_decay: of the margins, see `EpsilonDecayHook`.
             options: those of `DenseNetwork` but for its output name.
         """
         super().__init__(output_name="embeddings", **options)
         self.criterion = criterion
         self.min_share = min_share
+        self.epsilon = epsilon
+        self.epsilon_decay = epsilon_decay
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -36,7 +49,18 @@ class EmbeddingUNet(DenseNetwork):
         options = network_options(cfg)
         embedding = cfg.MODEL.EMBEDDING
         decoder = UNetDecoder(options["backbone"].output_shape(), **decoder_options(embedding))
-        return {**options, "head": decoder, "criterion": build_criterion(embedding), "min_share": cfg.INSTANCE.MIN_AREA}
+        return {
+            **options,
+            "head": decoder,
+            "criterion": build_criterion(embedding),
+            "min_share": cfg.INSTANCE.MIN_AREA,
+            "epsilon": embedding.EPSILON,
+            "epsilon_decay": embedding.EPSILON_DECAY,
+        }
+
+    def build_hooks(self) -> list[HookBase]:
+        """See `DenseNetwork`: the margins narrow or widen."""
+        return [EpsilonDecayHook(self.criterion, self.epsilon, self.epsilon_decay)]
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """Training: the terms of `EmbeddingLoss`. Else Detectron2's list of {"embeddings": (E, height, width)}."""

@@ -10,6 +10,7 @@ from ptseg_d2.resizing import resize
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.engine import HookBase
 from detectron2.modeling import build_backbone
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
@@ -68,6 +69,10 @@ class DenseNetwork(nn.Module):
     def mean_colour(self) -> Tensor:
         """The colour that becomes 0 inside the network: (3, 1, 1), RGB grey levels."""
         return self.pixel_mean.flip(0) if self.flip_channels else self.pixel_mean
+
+    def build_hooks(self) -> list[HookBase]:
+        """What changes it in training besides the optimiser; the trainer calls them."""
+        return []
 
     def predict(self, images: Tensor) -> dict[str, Tensor]:
         """Dense maps of images of one size.

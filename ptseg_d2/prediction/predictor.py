@@ -15,11 +15,11 @@ from itertools import islice
 from typing import Any
 
 from ptseg_d2.data.image_files import read_image
-from ptseg_d2.errors import DataError, RecipeError
+from ptseg_d2.errors import DataError
 from ptseg_d2.prediction.images import MAX_PIXELS, PanopticPrediction, Picture, predict_images
 from ptseg_d2.prediction.inputs import Video, expand_inputs
 from ptseg_d2.recipe.finished_run import load_run
-from ptseg_d2.results.rows import Rows
+from ptseg_d2.results.rows import ResultRows
 
 import torch
 from detectron2.data import MetadataCatalog
@@ -47,7 +47,7 @@ class PanopticPredictor:
         """
         Args:
             run_folder: OUTPUT_DIR of the run.
-            config_file: that the run was started with; None = the one that its results.json names.
+            config_file: that the run was started with; None = the one that it was started with.
             row: of the section "panoptic" of results.json; None = the last one.
             device: "cpu" or "cuda"; None = a GPU if there is one.
             half: bfloat16 on a GPU, whatever MODEL.BFLOAT16 of the run says.
@@ -70,15 +70,11 @@ class PanopticPredictor:
         if half:
             _require_half(device)
             overrides += ["MODEL.BFLOAT16", "True"]
-        self.cfg, stages = load_run(run_folder, config_file, overrides)
-        rows = Rows(self.cfg, stages)
-        names = rows.panoptic_rows()
-        if not names:
-            raise RecipeError(f"{os.fspath(run_folder)} trains one branch only: a panoptic result needs both")
-        self.row = names[-1] if row is None else row
-        if self.row not in names:
-            raise RecipeError(f"{os.fspath(run_folder)} has no panoptic row {row!r}; it has: {', '.join(names)}")
-        self.model = rows.panoptic(self.row)
+        self.cfg, runs = load_run(run_folder, config_file, overrides)
+        rows = ResultRows(self.cfg, runs)
+        chosen = rows.panoptic_row(row, os.fspath(run_folder))
+        self.row = chosen.name
+        self.model = rows.panoptic(chosen)
         if min_score is not None:
             self.model.min_score = min_score
         self.metadata = MetadataCatalog.get(

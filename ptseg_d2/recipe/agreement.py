@@ -13,11 +13,10 @@ from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.evaluation.panoptic_quality import PanopticQuality
 from ptseg_d2.random_states import seeded
+from ptseg_d2.recipe.models import StageModels
 from ptseg_d2.recipe.rounds import Round, agreement_basis, agreement_file, read_agreement
-from ptseg_d2.recipe.target_files.masks import with_masks
-from ptseg_d2.results.rows import Rows
+from ptseg_d2.runs.atomic import write_atomically
 from ptseg_d2.runs.lock import only_here
-from ptseg_d2.runs.records import write_atomically
 from ptseg_d2.training.probing import target_images
 
 import torch
@@ -27,12 +26,12 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 
-def note_agreement(rows: Rows, pair: Round) -> float:
+def note_agreement(models: StageModels, pair: Round) -> float:
     """The agreement of a finished round, measured once and kept beside its instance models.
 
     Args:
-        rows: models of the recipe.
-        pair: configs of the round.
+        models: of the recipe.
+        pair: the round.
 
     Returns:
         Percent.
@@ -41,27 +40,28 @@ def note_agreement(rows: Rows, pair: Round) -> float:
     if comm.is_main_process() and agreement is None:
         path = agreement_file(pair)
         with only_here(path.parent):
-            agreement = measure_agreement(rows, pair)
+            agreement = measure_agreement(models, pair)
             write_atomically(path, json.dumps({"agreement": agreement, "basis": agreement_basis(pair)}, indent=1))
     agreement = float(comm.all_gather(agreement)[0])
-    logger.info("Round %d: student and teacher agree to %.2f %% (PQ)", pair[0].RECIPE.ROUND, agreement)
+    logger.info("Round %d: student and teacher agree to %.2f %% (PQ)", pair.number, agreement)
     return agreement
 
 
 @torch.no_grad()
-def measure_agreement(rows: Rows, pair: Round) -> float:
+def measure_agreement(models: StageModels, pair: Round) -> float:
     """PQ in percent of the student's results against the teacher's; 0 where neither finds anything.
 
     Args:
-        rows: models of the recipe.
-        pair: configs of the round; its instance stage says how many target images, and what noise the student sees.
+        models: of the recipe.
+        pair: the round; its instance stage says how many target images, and what noise the student sees.
     """
-    student, teacher = (rows.round_model(pair, part) for part in ("student", "teacher"))
-    dicts, noise = target_images(with_masks(pair[1]))
-    quality = PanopticQuality(rows.classes.names, rows.classes.thing_ids)
-    images = evenly_spread(dicts, pair[1].RECIPE.AGREEMENT_IMAGES)
+    run = pair.instance
+    student, teacher = (models.round_system(*pair, role) for role in ("student", "teacher"))
+    dicts, noise = target_images(run.cfg, run.inputs)
+    quality = PanopticQuality(models.classes.names, models.classes.thing_ids)
+    images = evenly_spread(dicts, run.cfg.RECIPE.AGREEMENT_IMAGES)
     mapper = TestMapper()
-    with seeded(max(pair[1].SEED, 0)):
+    with seeded(max(run.cfg.SEED, 0)):
         for item in tqdm(images, desc="agreement of student and teacher", unit="image"):
             clean = mapper(dict(item))
             noisy = {**clean, "image": noise(clean["image"])}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ptseg_d2.config.rules import decides_mix, decides_weights
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.streams import images_per_step, require_masks, uses_target
 from ptseg_d2.data.validation import validation_dicts
-from ptseg_d2.recipe.groups import run_configs
+from ptseg_d2.recipe.groups import parts_of
 from ptseg_d2.recipe.mix import read_candidates
-from ptseg_d2.recipe.target_files.masks import with_masks
-from ptseg_d2.runs.records import check_record, check_same_settings, read_done
+from ptseg_d2.runs.done import DONE, read_done
+from ptseg_d2.runs.records import check_record
+from ptseg_d2.runs.settings import check_same_settings
+from ptseg_d2.stages import StageRun
+from ptseg_d2.stages.table import Work
 from ptseg_d2.training.checkpoints import local_weights
 from ptseg_d2.training.early_stopping import require_validation_loss
 from ptseg_d2.training.trainer import check_schedule
@@ -21,21 +23,21 @@ from ptseg_d2.training.trainer import check_schedule
 from detectron2.config import CfgNode
 
 
-def check_recipe(cfg: CfgNode, stages: Sequence[CfgNode], eval_only: bool) -> None:
+def check_recipe(cfg: CfgNode, runs: Sequence[StageRun], eval_only: bool) -> None:
     """Refuse what the run would end with, as long as nothing is written to its folder.
 
     Args:
         cfg: the config the user asked for.
-        stages: configs of its recipe.
+        runs: stages of its recipe.
         eval_only: whether the stages are only evaluated.
 
     Raises:
         FileNotFoundError, ValueError, RecipeError: see `check_test_set`, `check_finished` and `check_data_sets`.
     """
     check_test_set(cfg)
-    check_finished(stages, eval_only)
+    check_finished(runs, eval_only)
     if not eval_only:
-        check_data_sets(stages)
+        check_data_sets(runs)
 
 
 def check_test_set(cfg: CfgNode) -> None:
@@ -52,11 +54,11 @@ def check_test_set(cfg: CfgNode) -> None:
         raise ValueError(f"DATASETS.TEST = {tuple(cfg.DATASETS.TEST)} has no labels to test on; name its labelled twin")
 
 
-def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
+def check_stages(runs: Sequence[StageRun], num_processes: int) -> None:
     """Find contradictions in the configs of stages.
 
     Args:
-        stages: configs of the recipe.
+        runs: stages of the recipe.
         num_processes: over which every step's images are divided.
 
     Raises:
@@ -65,92 +67,87 @@ def check_stages(stages: Sequence[CfgNode], num_processes: int) -> None:
         FileNotFoundError: weights of a detector are neither here nor to be downloaded.
         RecipeError: a mix chooses among runs that are not finished or do not fit.
     """
-    for cfg in stages:
-        check_classes(cfg)
-        if cfg.RECIPE.STAGE == "instance_mix":
-            read_candidates(cfg)
-            continue
-        if cfg.RECIPE.STAGE == "detector_zoo":
-            local_weights(cfg.MODEL.WEIGHTS)
-        if not _trains(cfg):  # all processes see the same images
-            continue
-        for key, size in images_per_step(cfg).items():
-            if size % num_processes:
-                raise ValueError(
-                    f"stage {cfg.RECIPE.STAGE}: SOLVER.{key} = {size} images per step do not divide over "
-                    f"{num_processes} processes (--num-gpus x --num-machines); choose a multiple of {num_processes}"
-                )
-        check_schedule(cfg)
-        require_masks(with_masks(cfg))
-        require_validation_loss(cfg)
+    for run in runs:
+        check_classes(run)
+        if run.stage.work is Work.CHOOSE:
+            read_candidates(run)
+        elif run.stage.work is Work.DETECT:
+            local_weights(run.cfg.MODEL.WEIGHTS)
+        elif run.stage.work is Work.TRAIN:
+            _check_training(run, num_processes)
 
 
-def check_finished(stages: Sequence[CfgNode], eval_only: bool) -> None:
+def _check_training(run: StageRun, num_processes: int) -> None:
+    for key, size in images_per_step(run.cfg).items():
+        if size % num_processes:
+            raise ValueError(
+                f"stage {run.name}: SOLVER.{key} = {size} images per step do not divide over "
+                f"{num_processes} processes (--num-gpus x --num-machines); choose a multiple of {num_processes}"
+            )
+    check_schedule(run.cfg)
+    require_masks(run.cfg, run.inputs)
+    require_validation_loss(run.cfg)
+
+
+def check_finished(runs: Sequence[StageRun], eval_only: bool) -> None:
     """Refuse what `run_stage` would refuse, before anything is written to the folder of a finished run.
 
     Args:
-        stages: configs of the recipe.
+        runs: stages of the recipe.
         eval_only: only what the networks look like must be as it was.
 
     Raises:
         RecipeError: a stage is finished with other settings, or on stages that were made again since; or it is only to
             be evaluated and is not finished.
     """
-    for stage in stages:
-        if stage.RECIPE.ROUND > 1:  # the agreement of the rounds before decides whether it is visited at all
+    for run in runs:
+        if run.inputs.round > 1:  # the agreement of the rounds before decides whether it is visited at all
             continue
-        for cfg in run_configs(with_masks(stage)):
-            done = Path(cfg.OUTPUT_DIR) / "done.json"
+        for part in parts_of(run):
+            done = part.folder / DONE
             if eval_only:
-                read_done(cfg.OUTPUT_DIR)
-                is_compared = decides_mix if cfg.RECIPE.STAGE == "instance_mix" else decides_weights
-                check_same_settings(cfg, done, is_compared)
+                read_done(part.folder)
+                check_same_settings(part, done, decides_mix if run.stage.work is Work.CHOOSE else decides_weights)
             elif done.exists():
-                check_record(cfg, done)
+                check_record(part, done)
 
 
-def check_data_sets(stages: Sequence[CfgNode]) -> None:
+def check_data_sets(runs: Sequence[StageRun]) -> None:
     """Find missing images and labels of `unfinished` stages; no file is opened.
 
     Args:
-        stages: configs of the recipe; the data of finished ones may be gone.
+        runs: stages of the recipe; the data of finished ones may be gone.
 
     Raises:
         FileNotFoundError: images or labels are missing.
         ValueError: a data set is unknown, or DATASETS.VALIDATION holds labels of the target.
     """
     listed: set[tuple[str, ...]] = set()
-    for stage in unfinished(stages):
-        trains = _trains(stage)
-        for key, is_used in (("SOURCE", trains), ("TARGET", not trains or uses_target(stage))):
-            if is_used and tuple(stage.DATASETS[key]) not in listed:
-                load_dataset(stage.DATASETS[key], f"DATASETS.{key}")
-                listed.add(tuple(stage.DATASETS[key]))
-        if stage.DATASETS.VALIDATION and trains:
-            validation_dicts(stage)
+    for run in unfinished(runs):
+        cfg, trains = run.cfg, run.stage.work is Work.TRAIN
+        for key, is_used in (("SOURCE", trains), ("TARGET", not trains or uses_target(cfg))):
+            if is_used and tuple(cfg.DATASETS[key]) not in listed:
+                load_dataset(cfg.DATASETS[key], f"DATASETS.{key}")
+                listed.add(tuple(cfg.DATASETS[key]))
+        if cfg.DATASETS.VALIDATION and trains:
+            validation_dicts(cfg)
 
 
-def unfinished(stages: Sequence[CfgNode]) -> list[CfgNode]:
-    """Stages of which a run has no `done.json`; a mix, which opens no image, is not among them."""
+def unfinished(runs: Sequence[StageRun]) -> list[StageRun]:
+    """Stages of which a run has no `done.json`; a choice among networks, which opens no image, is not among them."""
     return [
-        stage
-        for stage in stages
-        if stage.RECIPE.STAGE != "instance_mix"
-        and not all(Path(cfg.OUTPUT_DIR, "done.json").exists() for cfg in run_configs(with_masks(stage)))
+        run
+        for run in runs
+        if run.stage.work is not Work.CHOOSE and not all((part.folder / DONE).exists() for part in parts_of(run))
     ]
 
 
-def check_classes(cfg: CfgNode) -> None:
+def check_classes(run: StageRun) -> None:
     """Raise a ValueError when the network does not tell apart what the data sets have."""
-    classes = classes_of(cfg)
-    has_no_classifier = cfg.RECIPE.STAGE.startswith(("instance", "detector"))
-    if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES != classes.num_classes and not has_no_classifier:
+    classes = classes_of(run.cfg)
+    num_classes = run.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    if num_classes != classes.num_classes and run.stage.has_classifier:
         raise ValueError(
-            f"stage {cfg.RECIPE.STAGE}: MODEL.SEM_SEG_HEAD.NUM_CLASSES = {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, but the "
+            f"stage {run.name}: MODEL.SEM_SEG_HEAD.NUM_CLASSES = {num_classes}, but the "
             f"data sets have {classes.num_classes} classes: {', '.join(classes.names)}"
         )
-
-
-def _trains(cfg: CfgNode) -> bool:
-    """Whether a stage changes weights; the others take statistics or predictions of target images."""
-    return not cfg.RECIPE.STAGE.endswith(("_adapted", "_zoo"))

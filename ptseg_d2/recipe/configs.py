@@ -6,34 +6,22 @@ needs are in `RECIPE.NEEDS_DIR/<stage>/`, so that several configs can share them
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ptseg_d2.config import get_ptseg_cfg
+from ptseg_d2.config.loading import merge_overrides, merged_config
 from ptseg_d2.data.datasets import register_folders
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.recipe.rounds import GROUP_FOLDER, later_rounds
+from ptseg_d2.recipe.overrides import check_aims, check_overrides, overrides_for
+from ptseg_d2.recipe.rounds import later_rounds
+from ptseg_d2.runs.image_folders import DETECTIONS, MASKS
+from ptseg_d2.stages import STAGES, StageInputs, StageRun
+from ptseg_d2.stages.run import FINAL_WEIGHTS
+from ptseg_d2.stages.table import Branch
 
-import yaml
 from detectron2.config import CfgNode
-
-STAGES = (
-    "semantic_source",
-    "semantic_styled",
-    "semantic_adapted",
-    "semantic_selftrain",
-    "instance_source",
-    "instance_adapted",
-    "instance_selftrain",
-    "instance_mix",
-    "panoptic_source",
-    "panoptic_adapted",
-    "panoptic_selftrain",
-    "detector_source",
-    "detector_zoo",
-)
-"""Every stage a recipe can have, in the order in which results are reported."""
 
 
 def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = ()) -> CfgNode:
@@ -41,7 +29,7 @@ def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
 
     Args:
         config_file: YAML with `_BASE_` as in Detectron2.
-        overrides: alternating keys and values.
+        overrides: alternating keys and values; a key may be aimed at a stage, see `ptseg_d2.recipe.overrides`.
 
     Raises:
         FileNotFoundError: the file, or the one that RECIPE.SEMANTIC_NETWORK names, does not exist.
@@ -52,8 +40,8 @@ def load_config(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
     return _with_network(cfg, config_file, overrides, _network_file(cfg, config_file))
 
 
-def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = ()) -> list[CfgNode]:
-    """Configs of all stages of a recipe in the order in which they run, each with its own OUTPUT_DIR.
+def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = ()) -> list[StageRun]:
+    """All stages of a recipe in the order in which they run, each with its own OUTPUT_DIR and its inputs.
 
     The data sets and their folders, the seed, the device and the semantic network of the asked config hold for the
     stages it needs, and so do the command-line overrides; but INSTANCE.GROUPS splits only those stages whose own file
@@ -61,86 +49,82 @@ def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
 
     Args:
         config_file: the config the user asked for.
-        overrides: alternating keys and values; reach every stage.
+        overrides: alternating keys and values; reach every stage, but for those that are aimed at one.
 
     Returns:
         Needed stages first; a config without RECIPE.STAGE only evaluates and is not among them. RECIPE.NEEDS_DIR
         is the folder of the needed stages in each of them.
+
+    Raises:
+        RecipeError: as from `load_config`; or a stage starts from one with other groups, or rounds contradict it.
     """
     top = load_config(config_file, overrides)
-    files = [Path(config_file).parent / name for name in top.RECIPE.NEEDS]
-    network = _network_file(top, config_file)
-    stages = [_with_network(_merge([file], overrides), file, overrides, network) for file in files]
+    configs = [*_needed_configs(top, config_file, overrides), *([top.clone()] if top.RECIPE.STAGE else [])]
+    check_aims(overrides, [cfg.RECIPE.STAGE for cfg in configs])
     needs_dir = Path(top.RECIPE.NEEDS_DIR or top.OUTPUT_DIR)
-    for file, cfg in zip(files, stages):
+    runs: dict[str, StageRun] = {}
+    for cfg in configs:
+        cfg.RECIPE.NEEDS_DIR = str(needs_dir)
+        cfg.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, cfg.RECIPE.STAGE)
+        inputs = _inputs_of(cfg, needs_dir)
+        run = _with_start(StageRun(STAGES[cfg.RECIPE.STAGE], cfg, inputs), runs, needs_dir)
+        cfg.freeze()
+        runs[cfg.RECIPE.STAGE] = run
+    return [*runs.values(), *later_rounds(top, runs)]
+
+
+def _needed_configs(top: CfgNode, config_file: str | os.PathLike[str], overrides: Sequence[str]) -> list[CfgNode]:
+    """The configs of RECIPE.NEEDS, with what the asked config decides for all."""
+    network = _network_file(top, config_file)
+    needed = []
+    for file in (Path(config_file).parent / name for name in top.RECIPE.NEEDS):
+        cfg = _with_network(_merge([file], overrides), file, overrides, network)
         cfg.DATASETS = top.DATASETS.clone()
         cfg.WORLD = top.WORLD.clone()
         cfg.SEED = top.SEED
         cfg.MODEL.DEVICE = top.MODEL.DEVICE
-        cfg.OUTPUT_DIR = str(needs_dir)
+        cfg.OUTPUT_DIR = top.RECIPE.NEEDS_DIR or top.OUTPUT_DIR
         if not _merge([file], ()).INSTANCE.GROUPS:
             cfg.INSTANCE.GROUPS = []
-    if top.RECIPE.STAGE:
-        stages.append(top.clone())
-    groups = {cfg.RECIPE.STAGE: cfg.INSTANCE.GROUPS for cfg in stages if trains_groups(cfg)}
-    for cfg in stages:
-        cfg.RECIPE.NEEDS_DIR = str(needs_dir)
-        if cfg.RECIPE.INIT_FROM:
-            cfg.MODEL.WEIGHTS = str(needs_dir / _first_weights(cfg, groups))
-        cfg.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, cfg.RECIPE.STAGE)
-    stages += later_rounds(top, stages)
-    for cfg in stages:
-        cfg.freeze()
-    return stages
+        needed.append(cfg)
+    return needed
 
 
-def _first_weights(cfg: CfgNode, groups: dict[str, list[list[str]]]) -> Path:
-    """Where the weights that a stage starts from will be, below the folder of the stages.
+def _inputs_of(cfg: CfgNode, needs_dir: Path) -> StageInputs:
+    """Files of the stages that RECIPE.MASKS_FROM and RECIPE.DETECTIONS_FROM name, unless the user named files."""
+    named = StageInputs.from_config(cfg)
+    masks = str(needs_dir / cfg.RECIPE.MASKS_FROM / MASKS) if cfg.RECIPE.MASKS_FROM else ""
+    detections = str(needs_dir / cfg.RECIPE.DETECTIONS_FROM / DETECTIONS) if cfg.RECIPE.DETECTIONS_FROM else ""
+    return dataclasses.replace(named, masks=named.masks or masks, detections=named.detections or detections)
 
-    Args:
-        cfg: config of the stage.
-        groups: groups of the stages that have them.
+
+def _with_start(run: StageRun, runs: Mapping[str, StageRun], needs_dir: Path) -> StageRun:
+    """A run with the weights of the stage that RECIPE.INIT_FROM names; its config is not frozen yet.
 
     Raises:
         RecipeError: that stage has groups, but this one has none, or others than those.
     """
-    start = cfg.RECIPE.INIT_FROM
-    if start not in groups:
-        return Path(start, "model_final.pth")
-    own = cfg.INSTANCE.GROUPS if trains_groups(cfg) else []
-    if not own or any(group not in groups[start] for group in own):
+    start = run.cfg.RECIPE.INIT_FROM
+    if not start:
+        return run
+    if start not in runs or not runs[start].has_groups:
+        run.cfg.MODEL.WEIGHTS = str(needs_dir / start / FINAL_WEIGHTS)
+        return run
+    theirs = runs[start].cfg.INSTANCE.GROUPS
+    own = run.cfg.INSTANCE.GROUPS if run.has_groups else []
+    if not own or any(group not in theirs for group in own):
         raise RecipeError(
-            f"stage {cfg.RECIPE.STAGE} starts from {start} (RECIPE.INIT_FROM), which has one run for each of "
-            f"{groups[start]}, but its own INSTANCE.GROUPS are {own}; choose them among those"
+            f"stage {run.name} starts from {start} (RECIPE.INIT_FROM), which has one run for each of "
+            f"{theirs}, but its own INSTANCE.GROUPS are {own}; choose them among those"
         )
-    return Path(start, GROUP_FOLDER, "model_final.pth")
-
-
-def trains_groups(cfg: CfgNode) -> bool:
-    """Whether a stage is one run per group of classes, each in a sub-folder: self-training always, as in ALL."""
-    stage = cfg.RECIPE.STAGE
-    return stage == "instance_selftrain" or (
-        stage in ("instance_source", "instance_adapted") and len(cfg.INSTANCE.GROUPS) > 0
-    )
+    return dataclasses.replace(run, starts_from=str(needs_dir / start))
 
 
 def _merge(files: Sequence[str | os.PathLike[str]], overrides: Sequence[str]) -> CfgNode:
     """The defaults with config files and overrides merged over them, in that order."""
-    cfg = get_ptseg_cfg()
-    for file in files:
-        if not os.path.isfile(file):
-            raise FileNotFoundError(f"config file {file} not found; see the folder configs/")
-        try:
-            cfg.merge_from_file(str(file))
-        except (KeyError, AssertionError, ValueError, yaml.YAMLError) as error:
-            raise RecipeError(f"{file}: {error}") from error
-    misplaced = [word for word in overrides[::2] if word.startswith("--")]
-    if misplaced:
-        raise RecipeError(f"{misplaced[0]} stands among the KEY VALUE pairs: put options before the first of them")
-    try:
-        cfg.merge_from_list(list(overrides))
-    except (KeyError, AssertionError, ValueError) as error:
-        raise RecipeError(f"{files[0]} {' '.join(overrides)}: {error}") from error
+    check_overrides(overrides)
+    cfg = merged_config(files, overrides_for("", overrides))
+    merge_overrides(cfg, overrides_for(cfg.RECIPE.STAGE, overrides), str(files[0]))
     if cfg.RECIPE.STAGE not in ("", *STAGES):
         raise RecipeError(f"{files[0]}: RECIPE.STAGE = {cfg.RECIPE.STAGE!r}; expected '' or one of {', '.join(STAGES)}")
     return cfg
@@ -155,6 +139,7 @@ def _with_network(
     cfg: CfgNode, config_file: str | os.PathLike[str], overrides: Sequence[str], network: Path | None
 ) -> CfgNode:
     """A semantic stage with the network's file between its own file and the overrides; other stages as they are."""
-    if network is None or not cfg.RECIPE.STAGE.startswith("semantic"):
+    stage = STAGES.get(cfg.RECIPE.STAGE)
+    if network is None or stage is None or stage.branch is not Branch.SEMANTIC:
         return cfg
     return _merge([config_file, network], overrides)

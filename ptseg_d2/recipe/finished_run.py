@@ -7,28 +7,42 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptseg_d2.config import flatten
-from ptseg_d2.config.renamed import current_keys
 from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.runs.atomic import write_atomically
+from ptseg_d2.stages import StageRun
 
-import yaml
 from detectron2.config import CfgNode
+
+COMMAND = "command.json"
+"""Below OUTPUT_DIR: the config file and the overrides of the last command that ran there."""
+
+
+def note_command(output_dir: str | os.PathLike[str], config_file: str, overrides: Sequence[str]) -> None:
+    """Keep what a command asks for, so that the run can be loaded from its folder alone.
+
+    Args:
+        output_dir: exists.
+        config_file: of the recipe.
+        overrides: alternating keys and values.
+    """
+    content = {"config": config_file, "overrides": list(overrides)}
+    write_atomically(Path(output_dir) / COMMAND, json.dumps(content, indent=1))
 
 
 def load_run(
     run_folder: str | os.PathLike[str],
     config_file: str | os.PathLike[str] | None = None,
     overrides: Sequence[str] = (),
-) -> tuple[CfgNode, list[CfgNode]]:
+) -> tuple[CfgNode, list[StageRun]]:
     """Config and stages of a run, as `load_config` and `load_recipe` gave them when it was trained.
 
     Args:
         run_folder: OUTPUT_DIR of the run; it may have been moved.
-        config_file: None = the one that results.json names.
+        config_file: None = the one that the run was started with.
         overrides: alternating keys and values, over those of the command that trained it.
 
     Raises:
-        FileNotFoundError: the folder, its results.json or the config file is not there.
+        FileNotFoundError: the folder, the record of its command or the config file is not there.
     """
     folder = Path(run_folder)
     if not folder.is_dir():
@@ -39,34 +53,37 @@ def load_run(
 
 
 def command_line_of(run_folder: Path, config_file: Path) -> list[str]:
-    """Overrides that a run was started with: where its config.yaml differs from its config file.
+    """Overrides that a run was started with.
 
     Args:
-        run_folder: holds config.yaml, which Detectron2 writes at the start of a run; without it nothing is known.
+        run_folder: without a record of its command nothing is known.
         config_file: of the run; of another one's file nothing is known either.
 
     Returns:
         alternating keys and values.
     """
-    written = run_folder / "config.yaml"
-    if not written.is_file():
+    record = run_folder / COMMAND
+    if not record.is_file():
         return []
-    now = flatten(load_config(config_file))
-    then = current_keys(flatten(CfgNode(yaml.safe_load(written.read_text(encoding="utf-8")))))
-    if any(now[key] != then.get(key) for key in ("RECIPE.STAGE", "RECIPE.NEEDS")):
+    command = json.loads(record.read_text(encoding="utf-8"))
+    if not _is_same_file(Path(command["config"]), config_file):
         return []
-    changed = [key for key in now if key in then and then[key] != now[key] and key != "OUTPUT_DIR"]
-    return [text for key in changed for text in (key, repr(then[key]))]
+    return list(command["overrides"])
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether both are one file, or, where the run was made elsewhere, have one name."""
+    return one.resolve() == other.resolve() if one.exists() else one.name == other.name
 
 
 def _config_of(run_folder: Path) -> Path:
-    results = run_folder / "results.json"
-    if not results.is_file():
-        raise FileNotFoundError(f"{results} not found: the run is not finished, or give its config by --config-file")
-    config_file = Path(json.loads(results.read_text(encoding="utf-8"))["config"])
+    record = run_folder / COMMAND
+    if not record.is_file():
+        raise FileNotFoundError(f"{record} not found: nothing ran in this folder, or give its config by --config-file")
+    config_file = Path(json.loads(record.read_text(encoding="utf-8"))["config"])
     if not config_file.is_file():
         raise FileNotFoundError(
-            f"config file {config_file}, which {results} names, not found (relative to {os.getcwd()}); "
+            f"config file {config_file}, which {record} names, not found (relative to {os.getcwd()}); "
             "give it by --config-file"
         )
     return config_file

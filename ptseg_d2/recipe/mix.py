@@ -9,6 +9,7 @@ INSTANCE.MIX_BY = "oracle" is the thesis' choice; its row says so.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,16 +20,18 @@ from ptseg_d2.config.rules import decides_mix
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import RecipeError, check_choice
+from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.ema import copy_
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.random_states import seeded
-from ptseg_d2.recipe.mix_candidates import Candidate, candidate_config, read_candidates
-from ptseg_d2.runs.records import check_same_settings, read_done, write_atomically
+from ptseg_d2.recipe.mix_candidates import Candidate, read_candidates
+from ptseg_d2.runs.atomic import write_atomically
+from ptseg_d2.runs.done import DONE, read_done
+from ptseg_d2.runs.settings import check_same_settings
+from ptseg_d2.stages import StageRun
 from ptseg_d2.training.checkpoints import load_weights
-from ptseg_d2.training.probing import encode, target_images
+from ptseg_d2.training.probing import target_images
 
-from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils import comm
 from torch import nn
 from tqdm import tqdm
@@ -43,25 +46,26 @@ Scores = dict[str, dict[str, Any]]
 """Class name -> "value" to be compared (None = nothing found) and whatever else is worth keeping."""
 
 
-def choose_networks(cfg: CfgNode, resume: bool = False) -> None:
+def choose_networks(run: StageRun, resume: bool = False) -> None:
     """Write the choice of every class.
 
     Args:
-        cfg: config of the stage "instance_mix".
+        run: the stage "instance_mix".
         resume: without effect, there is nothing to continue.
 
     Raises:
         RecipeError: a run is not finished, does not fit or was not evaluated.
         ValueError: INSTANCE.MIX_BY is no known choice.
     """
+    cfg = run.cfg
     check_choice("INSTANCE.MIX_BY", cfg.INSTANCE.MIX_BY, ("stability", "oracle"))
-    candidates = read_candidates(cfg)
+    candidates = read_candidates(run)
     if not comm.is_main_process():
         return
     judge = {"stability": score_by_stability, "oracle": score_by_labels}[cfg.INSTANCE.MIX_BY]
-    scores = [judge(cfg, candidate) for candidate in tqdm(candidates, desc="networks", unit="network")]
+    scores = [judge(run, candidate) for candidate in tqdm(candidates, desc="networks", unit="network")]
     text = json.dumps(best_of_each_class(candidates, scores, classes_of(cfg)), indent=1)
-    write_atomically(Path(cfg.OUTPUT_DIR) / CHOICE, text)
+    write_atomically(run.folder / CHOICE, text)
 
 
 def best_of_each_class(
@@ -88,21 +92,21 @@ def best_of_each_class(
     return choice
 
 
-def score_by_stability(cfg: CfgNode, candidate: Candidate) -> Scores:
+def score_by_stability(run: StageRun, candidate: Candidate) -> Scores:
     """The `mean_stability` of each class; no label is read."""
-    model = _load(cfg, candidate)
+    model = _load(run, candidate)
     copy_(model.teacher, model.student)  # `refresh_teacher_` would wait for the other processes
-    images, noise = target_images(cfg)
+    images, noise = target_images(run.cfg, run.inputs)
     finds: dict[int, list[list[float]]] = {thing: [] for thing in model.thing_ids}
     for thing, of_masks in finds.items():
         shown = [item for item in images if item["class_shares"][thing] >= model.min_mask_share]
         for number, item in enumerate(evenly_spread(shown, IMAGES_PER_CLASS)):
             with seeded(number):  # noise and anchors of an image are the same for every candidate
-                teacher, student, sem_seg = encode(model, item, noise)
+                teacher, student, sem_seg = model.encode_image(item, noise)
                 of_class = sem_seg.where(sem_seg == thing, VOID)
                 if int((of_class == thing).sum()) >= model.min_mask_area(of_class):
                     of_masks.append(list(model.pseudo_instances(teacher, student, of_class)[1].values()))
-    return {classes_of(cfg).names[thing]: mean_stability(of_masks) for thing, of_masks in finds.items()}
+    return {classes_of(run.cfg).names[thing]: mean_stability(of_masks) for thing, of_masks in finds.items()}
 
 
 def mean_stability(finds: Sequence[Sequence[float]]) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def mean_stability(finds: Sequence[Sequence[float]]) -> dict[str, Any]:
     return {"value": sum(values) / len(values) if values else None, "instances": sum(map(len, finds))}
 
 
-def score_by_labels(cfg: CfgNode, candidate: Candidate) -> Scores:
+def score_by_labels(run: StageRun, candidate: Candidate) -> Scores:
     """AP50 of each class on DATASETS.TEST, from the results.json of the run.
 
     Raises:
@@ -125,41 +129,36 @@ def score_by_labels(cfg: CfgNode, candidate: Candidate) -> Scores:
     path = Path(candidate.run).parent / "results.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     row = results.get("instance", {}).get("selftrain")
-    if row is None or results["datasets"]["test"] != list(cfg.DATASETS.TEST):
+    if row is None or results["datasets"]["test"] != list(run.cfg.DATASETS.TEST):
         raise RecipeError(
-            f"INSTANCE.MIX_BY = 'oracle' reads the AP50 of {candidate.run} on {cfg.DATASETS.TEST} from {path}, which "
-            "does not hold it; run the config of that run with --eval-only first"
+            f"INSTANCE.MIX_BY = 'oracle' reads the AP50 of {candidate.run} on {run.cfg.DATASETS.TEST} from {path}, "
+            "which does not hold it; run the config of that run with --eval-only first"
         )
     return {name: {"value": row["per_class"][name]["AP50"]} for name in candidate.classes}
 
 
-def mixed_networks(cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
+def mixed_networks(run: StageRun) -> list[tuple[tuple[int, ...], nn.Module]]:
     """Thing classes and the network that separates them, as chosen.
 
     Args:
-        cfg: config of the finished stage.
+        run: the finished stage.
 
     Raises:
         RecipeError: the stage is not finished, or chose among other runs.
     """
-    read_done(cfg.OUTPUT_DIR)
-    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", decides_mix)
-    choice = json.loads((Path(cfg.OUTPUT_DIR) / CHOICE).read_text(encoding="utf-8"))
+    read_done(run.folder)
+    check_same_settings(run, run.folder / DONE, decides_mix)
+    choice = json.loads((run.folder / CHOICE).read_text(encoding="utf-8"))
     networks: list[tuple[tuple[int, ...], nn.Module]] = []
-    for candidate in read_candidates(cfg):
+    for candidate in read_candidates(run):
         chosen = [name for name, best in choice.items() if (best["run"], best["group"]) == candidate.place]
         if chosen:
-            networks.append((classes_of(cfg).ids(chosen), _load(cfg, candidate)))
+            networks.append((classes_of(run.cfg).ids(chosen), _load(run, candidate)))
     return networks
 
 
-def mix_row(cfg: CfgNode) -> str:
-    """Name of the mix in results.json; a choice by labels is not domain adaptation and says so."""
-    return "mix_oracle" if cfg.INSTANCE.MIX_BY == "oracle" else "mix"
-
-
-def _load(cfg: CfgNode, candidate: Candidate) -> EmbeddingMomentumTeacher:
-    model = build_model(candidate_config(cfg, candidate))
+def _load(run: StageRun, candidate: Candidate) -> EmbeddingMomentumTeacher:
+    model = build_stage_model(run.cfg, dataclasses.replace(run.inputs, group=candidate.classes))
     assert isinstance(model, EmbeddingMomentumTeacher)  # `read_candidates` compared the architectures
     load_weights(model, str(candidate.weights))
     model.eval()

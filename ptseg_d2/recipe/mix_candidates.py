@@ -9,9 +9,10 @@ from pathlib import Path
 from ptseg_d2.config.rules import decides_embeddings
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.runs.records import changed_settings, read_done
-
-from detectron2.config import CfgNode
+from ptseg_d2.runs.done import DONE
+from ptseg_d2.runs.settings import GROUP, GROUPS, changed_settings, read_settings
+from ptseg_d2.runs.upstream import groups_below
+from ptseg_d2.stages import StageRun
 
 
 @dataclass(frozen=True)
@@ -39,36 +40,28 @@ class Candidate:
         return Path(self.run, self.group, "model_final.pth")
 
 
-def read_candidates(cfg: CfgNode) -> list[Candidate]:
+def read_candidates(run: StageRun) -> list[Candidate]:
     """The groups of all runs of INSTANCE.MIX_FROM.
 
     Args:
-        cfg: config of the stage "instance_mix"; says what the networks must look like.
+        run: the stage "instance_mix"; its config says what the networks must look like.
 
     Raises:
-        RecipeError: no run is named, one is not finished, or its networks are others than those of `cfg`.
+        RecipeError: no run is named, one is not finished, or its networks are others than those of the mix.
     """
-    if not cfg.INSTANCE.MIX_FROM:
+    folders = run.cfg.INSTANCE.MIX_FROM
+    if not folders:
         raise RecipeError("INSTANCE.MIX_FROM is empty: name folders like output/instance/icm_25/instance_selftrain")
-    return [candidate for run in cfg.INSTANCE.MIX_FROM for candidate in _candidates_of(cfg, run)]
+    return [candidate for folder in folders for candidate in _candidates_of(run, folder)]
 
 
-def candidate_config(cfg: CfgNode, candidate: Candidate) -> CfgNode:
-    """The config with which the network of a candidate is built."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.INSTANCE.GROUP = list(candidate.classes)
-    cfg.freeze()
-    return cfg
-
-
-def _candidates_of(cfg: CfgNode, run: str) -> list[Candidate]:
-    folders = sorted(done.parent for done in Path(run).glob("*/done.json"))
+def _candidates_of(mix: StageRun, run: str) -> list[Candidate]:
+    folders = [done.parent for done in groups_below(Path(run))]
     if not folders:
         raise RecipeError(f"INSTANCE.MIX_FROM: {run} holds no finished group; train that run first")
-    records = {folder: read_done(folder)["settings"] for folder in folders}
-    groups = records[folders[0]]["INSTANCE.GROUPS"]
-    if any(record["INSTANCE.GROUPS"] != groups for record in records.values()):
+    records = {folder: read_settings(folder / DONE) for folder in folders}
+    groups = records[folders[0]][GROUPS]
+    if any(record[GROUPS] != groups for record in records.values()):
         raise RecipeError(f"INSTANCE.MIX_FROM: {run} holds groups of runs with different INSTANCE.GROUPS")
     if len(folders) < len(groups):
         raise RecipeError(
@@ -76,15 +69,12 @@ def _candidates_of(cfg: CfgNode, run: str) -> list[Candidate]:
             "Run its config again, it goes on with the others."
         )
     for folder in folders:
-        changed = changed_settings(cfg, folder / "done.json", decides_embeddings)
+        changed = changed_settings(mix, folder / DONE, decides_embeddings)
         if changed:
             raise RecipeError(
                 f"INSTANCE.MIX_FROM: {folder} has other embeddings than the config of the mix "
                 f"({'; '.join(changed[:4])}); leave it out, or mix with its settings"
             )
-    classes = classes_of(cfg)
+    classes = classes_of(mix.cfg)
     everything = tuple(classes.names[thing] for thing in classes.thing_ids)
-    return [
-        Candidate(os.fspath(run), folder.name, tuple(records[folder]["INSTANCE.GROUP"]) or everything)
-        for folder in folders
-    ]
+    return [Candidate(os.fspath(run), folder.name, tuple(records[folder][GROUP]) or everything) for folder in folders]

@@ -7,40 +7,46 @@ of a later one lie in `OUTPUT_DIR/<stage>_round<n>`. A round counts as tried onc
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.recipe.target_files.masks import MASKS
-from ptseg_d2.runs.image_folders import INDEX
-from ptseg_d2.runs.records import ORACLE_GUIDANCE, PREDICTED_GUIDANCE, runs_below
+from ptseg_d2.runs.done import DONE, identity
+from ptseg_d2.runs.image_folders import MASKS, ORACLE_GUIDANCE, PREDICTED_GUIDANCE
+from ptseg_d2.runs.upstream import groups_below
+from ptseg_d2.stages import STAGES, StageRun
+from ptseg_d2.stages.run import stage_folder
 
 from detectron2.config import CfgNode
 
-SEMANTIC, INSTANCE = "semantic_selftrain", "instance_selftrain"
-
-GROUP_FOLDER = "{group}"
-"""Stands for the name of a group in MODEL.WEIGHTS of a stage whose groups each start from their own weights."""
+SEMANTIC, INSTANCE = STAGES["semantic_selftrain"], STAGES["instance_selftrain"]
+"""The stages that a round repeats."""
 
 GUIDANCES = ("predicted", "none", "ground_truth")
-Round = tuple[CfgNode, CfgNode]
-"""Configs of the semantic and of the instance stage."""
 
 
-def stage_name(cfg: CfgNode) -> str:
-    """Name and folder of a stage: RECIPE.STAGE, and from the second round on its number."""
-    return cfg.RECIPE.STAGE if cfg.RECIPE.ROUND == 1 else f"{cfg.RECIPE.STAGE}_round{cfg.RECIPE.ROUND}"
+class Round(NamedTuple):
+    """The two stages of a round."""
+
+    semantic: StageRun
+    instance: StageRun
+
+    @property
+    def number(self) -> int:
+        """From 1 on."""
+        return self.semantic.inputs.round
 
 
-def later_rounds(top: CfgNode, stages: Sequence[CfgNode]) -> list[CfgNode]:
-    """Configs of the second and further rounds of RECIPE.ROUNDS, not yet frozen.
+def later_rounds(top: CfgNode, runs: Mapping[str, StageRun]) -> list[StageRun]:
+    """The stages of the second and further rounds of RECIPE.ROUNDS.
 
     Args:
         top: the config the user asked for.
-        stages: those of the first round and before, each with its own OUTPUT_DIR.
+        runs: those of the first round and before, by stage.
 
     Raises:
         RecipeError: there is no round to repeat, or keys of the rounds contradict each other.
@@ -50,23 +56,22 @@ def later_rounds(top: CfgNode, stages: Sequence[CfgNode]) -> list[CfgNode]:
     if top.RECIPE.ROUNDS == 1:
         return []
     _check_guidance(top)
-    by_name = {cfg.RECIPE.STAGE: cfg for cfg in stages}
-    if not {SEMANTIC, INSTANCE} <= by_name.keys():
+    if not {SEMANTIC.name, INSTANCE.name} <= runs.keys():
         raise RecipeError(
-            f"RECIPE.ROUNDS = {top.RECIPE.ROUNDS} repeats the stages {SEMANTIC} and {INSTANCE}, but this recipe has "
-            f"only {', '.join(by_name)}; use configs/selftrain_icm.yaml, or RECIPE.ROUNDS 1"
+            f"RECIPE.ROUNDS = {top.RECIPE.ROUNDS} repeats the stages {SEMANTIC.name} and {INSTANCE.name}, but this "
+            f"recipe has only {', '.join(runs)}; use configs/selftrain_icm.yaml, or RECIPE.ROUNDS 1"
         )
-    kind = by_name[SEMANTIC].MODEL.SELF_TRAINING.PSEUDO_LABELS
+    rounds = [Round(runs[SEMANTIC.name], runs[INSTANCE.name])]
+    kind = rounds[0].semantic.cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS
     if kind in ("predicted", "none"):
         raise RecipeError(
             f"RECIPE.ROUNDS = {top.RECIPE.ROUNDS} needs a teacher that labels, and "
             f"MODEL.SELF_TRAINING.PSEUDO_LABELS is {kind!r}; use 'class_thresholds' or 'confidence_share', "
             "or RECIPE.ROUNDS 1"
         )
-    rounds = [(by_name[SEMANTIC], by_name[INSTANCE])]
     for number in range(2, top.RECIPE.ROUNDS + 1):
         rounds.append(_next_round(top, rounds[-1], number))
-    return [cfg for pair in rounds[1:] for cfg in pair]
+    return [run for pair in rounds[1:] for run in pair]
 
 
 def _check_guidance(top: CfgNode) -> None:
@@ -85,22 +90,39 @@ def _check_guidance(top: CfgNode) -> None:
 
 
 def _next_round(top: CfgNode, last: Round, number: int) -> Round:
-    semantic, instance = (cfg.clone() for cfg in last)
-    for cfg in (semantic, instance):
-        cfg.defrost()
-        cfg.RECIPE.ROUND = number
-        cfg.OUTPUT_DIR = os.path.join(top.OUTPUT_DIR, stage_name(cfg))
-    semantic.RECIPE.INIT_FROM = semantic.RECIPE.MASKS_FROM = stage_name(last[0])
-    semantic.MODEL.WEIGHTS = os.path.join(last[0].OUTPUT_DIR, "model_final.pth")
-    semantic.INPUT.PREDICTED_MASKS = os.path.join(last[0].OUTPUT_DIR, MASKS)
-    semantic.INPUT.GUIDANCE_MASKS = guidance_file(top, last[1])
-    instance.RECIPE.INIT_FROM, instance.RECIPE.MASKS_FROM = stage_name(last[1]), stage_name(semantic)
-    instance.MODEL.WEIGHTS = os.path.join(last[1].OUTPUT_DIR, GROUP_FOLDER, "model_final.pth")
-    instance.INPUT.PREDICTED_MASKS = os.path.join(semantic.OUTPUT_DIR, MASKS)
-    return semantic, instance
+    """Both stages again, from the weights of the last round; the masks of each come from the stage before it."""
+    semantic_folder, instance_folder = (
+        os.path.join(top.OUTPUT_DIR, stage_folder(run.stage, number)) for run in (last.semantic, last.instance)
+    )
+    semantic = last.semantic.with_keys(
+        {
+            "OUTPUT_DIR": semantic_folder,
+            "RECIPE.INIT_FROM": last.semantic.name,
+            "RECIPE.MASKS_FROM": last.semantic.name,
+            "MODEL.WEIGHTS": str(last.semantic.final_weights),
+        }
+    )
+    instance = last.instance.with_keys(
+        {
+            "OUTPUT_DIR": instance_folder,
+            "RECIPE.INIT_FROM": last.instance.name,
+            "RECIPE.MASKS_FROM": stage_folder(SEMANTIC, number),
+        }
+    )
+    semantic_inputs = dataclasses.replace(
+        last.semantic.inputs,
+        masks=str(last.semantic.folder / MASKS),
+        guidance=guidance_file(top, last.instance),
+        round=number,
+    )
+    instance_inputs = dataclasses.replace(last.instance.inputs, masks=str(Path(semantic_folder) / MASKS), round=number)
+    return Round(
+        dataclasses.replace(semantic, inputs=semantic_inputs),
+        dataclasses.replace(instance, inputs=instance_inputs, starts_from=str(last.instance.folder)),
+    )
 
 
-def guidance_file(top: CfgNode, instance: CfgNode) -> str:
+def guidance_file(top: CfgNode, instance: StageRun) -> str:
     """index.json of the instance masks that guide a semantic stage; "" = none.
 
     Args:
@@ -108,41 +130,40 @@ def guidance_file(top: CfgNode, instance: CfgNode) -> str:
         instance: instance stage of the round before.
     """
     files = {
-        "predicted": Path(instance.OUTPUT_DIR) / PREDICTED_GUIDANCE / INDEX,
-        "ground_truth": Path(top.OUTPUT_DIR) / ORACLE_GUIDANCE / INDEX,
+        "predicted": str(instance.folder / PREDICTED_GUIDANCE),
+        "ground_truth": str(Path(top.OUTPUT_DIR) / ORACLE_GUIDANCE),
         "none": "",
     }
-    return str(files[top.RECIPE.GUIDANCE])
+    return files[top.RECIPE.GUIDANCE]
 
 
-def rounds_of(stages: Sequence[CfgNode]) -> list[Round]:
+def rounds_of(runs: Sequence[StageRun]) -> list[Round]:
     """The rounds of a recipe, in order; none for a recipe without both stages."""
-    by_key = {(cfg.RECIPE.STAGE, cfg.RECIPE.ROUND): cfg for cfg in stages}
-    numbers = range(1, max((cfg.RECIPE.ROUND for cfg in stages), default=0) + 1)
-    keys = [((SEMANTIC, number), (INSTANCE, number)) for number in numbers]
-    return [(by_key[a], by_key[b]) for a, b in keys if a in by_key and b in by_key]
+    by_key = {(run.stage.name, run.inputs.round): run for run in runs}
+    numbers = range(1, max((run.inputs.round for run in runs), default=0) + 1)
+    keys = [((SEMANTIC.name, number), (INSTANCE.name, number)) for number in numbers]
+    return [Round(by_key[a], by_key[b]) for a, b in keys if a in by_key and b in by_key]
 
 
 def runs_of_round(pair: Round) -> dict[str, str]:
     """The finished runs of a round: folder -> identity."""
-    folders = [Path(pair[0].OUTPUT_DIR), *(done.parent for done in runs_below(pair[1].OUTPUT_DIR))]
-    done_files = [folder / "done.json" for folder in folders if (folder / "done.json").exists()]
-    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")).get("id", "") for file in done_files}
+    folders = [pair.semantic.folder, *(done.parent for done in groups_below(pair.instance.folder))]
+    return {folder.name: identity(folder) for folder in folders if (folder / DONE).exists()}
 
 
 def agreement_file(pair: Round) -> Path:
     """Where the agreement of a round is written."""
-    return Path(pair[1].OUTPUT_DIR) / "agreement.json"
+    return pair.instance.folder / "agreement.json"
 
 
 def agreement_basis(pair: Round) -> dict[str, Any]:
     """What an agreement depends on: the runs, and the keys that say how it is measured."""
-    options = pair[1].EVAL
+    cfg = pair.instance.cfg
     return {
         "runs": runs_of_round(pair),
-        "images": pair[1].RECIPE.AGREEMENT_IMAGES,
-        "seed": pair[1].SEED,
-        "instances": [options.MIN_SCORE, options.OPENING, options.CLOSING],
+        "images": cfg.RECIPE.AGREEMENT_IMAGES,
+        "seed": cfg.SEED,
+        "instances": [cfg.EVAL.MIN_SCORE, cfg.EVAL.OPENING, cfg.EVAL.CLOSING],
     }
 
 
@@ -155,10 +176,10 @@ def read_agreement(pair: Round) -> float | None:
     return float(record["agreement"]) if record.get("basis") == agreement_basis(pair) else None
 
 
-def tried_rounds(stages: Sequence[CfgNode]) -> list[tuple[Round, float]]:
+def tried_rounds(runs: Sequence[StageRun]) -> list[tuple[Round, float]]:
     """The rounds with a measured agreement, from the first on."""
     tried = []
-    for pair in rounds_of(stages):
+    for pair in rounds_of(runs):
         agreement = read_agreement(pair)
         if agreement is None:
             break

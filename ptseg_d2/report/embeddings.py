@@ -18,7 +18,7 @@ from ptseg_d2.report.charts import scatter_panels
 from ptseg_d2.report.embedding_colors import MIN_POINTS, PERPLEXITY, pca_colors, plane_layout
 from ptseg_d2.report.examples import class_legend, photo, to_picture
 from ptseg_d2.report.page import Block, Figure, Gallery, Text, missing
-from ptseg_d2.results.rows import Rows
+from ptseg_d2.results.rows import ResultRows
 from ptseg_d2.visualization.panels import PANEL_WIDTH, data_uri, distinct_colors, paint_segments
 
 import numpy as np
@@ -76,7 +76,7 @@ class Sample:
 
 
 @torch.no_grad()
-def embedding_blocks(dataset_name: str, rows: Rows) -> list[Block]:
+def embedding_blocks(dataset_name: str, rows: ResultRows) -> list[Block]:
     """Embeddings of the last panoptic row as colours beside its instances, and as points laid out by t-SNE.
 
     Args:
@@ -96,7 +96,7 @@ def embedding_blocks(dataset_name: str, rows: Rows) -> list[Block]:
     samples: dict[tuple[int, ...], list[Sample]] = {}
     for number, scene in enumerate(scenes):
         maps = dict(_embeddings(scene, networks))
-        gallery.append((scene.image_id, _embedding_figures(scene, maps, rows.classes)))
+        gallery.append((scene.image_id, _embedding_figures(scene, maps, rows.models.classes)))
         for thing_ids, embeddings in maps.items():
             samples.setdefault(thing_ids, []).append(_sample(scene, embeddings, thing_ids, number))
     text = (
@@ -104,7 +104,8 @@ def embedding_blocks(dataset_name: str, rows: Rows) -> list[Block]:
         "object should have one colour, those of neighbouring objects different ones. With one network per group of "
         "classes each has colours of its own."
     )
-    return [Text(text), class_legend(rows.classes), Gallery(gallery), *_plane_blocks(samples, scenes, rows.classes)]
+    classes = rows.models.classes
+    return [Text(text), class_legend(classes), Gallery(gallery), *_plane_blocks(samples, scenes, classes)]
 
 
 def _scene(model: PanopticModel, item: dict[str, Any]) -> Scene:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.classes.tables import ClassTable
-from ptseg_d2.recipe.configs import trains_groups
-from ptseg_d2.recipe.groups import run_configs
+from ptseg_d2.recipe.groups import parts_of
 from ptseg_d2.report.charts import Curve, curve_grid, heat_map
 from ptseg_d2.report.embeddings import embedding_blocks
 from ptseg_d2.report.examples import class_legend, example_blocks
@@ -29,7 +28,6 @@ from ptseg_d2.report.page import (
     render,
 )
 from ptseg_d2.report.run_files import (
-    DETAILS,
     Curves,
     first_middle_last,
     image_scores,
@@ -39,9 +37,11 @@ from ptseg_d2.report.run_files import (
     read_json,
 )
 from ptseg_d2.report.score_tables import before_after, per_class_blocks, round_blocks, score_blocks
-from ptseg_d2.results.rows import Rows
+from ptseg_d2.results.evaluation import DETAILS
+from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.runs.atomic import write_atomically
 from ptseg_d2.runs.provenance import code_version, hardware, library_versions, now
-from ptseg_d2.runs.records import write_atomically
+from ptseg_d2.stages import StageRun
 from ptseg_d2.visualization.panels import data_uri, split_pair
 
 import numpy as np
@@ -53,13 +53,12 @@ logger = logging.getLogger(__name__)
 Results = dict[str, Any]
 
 
-def write_report(cfg: CfgNode, stages: Sequence[CfgNode], rows: Rows, path: Path) -> Path:
+def write_report(cfg: CfgNode, rows: ResultRows, path: Path) -> Path:
     """Write the report of an evaluated run; only in the main process.
 
     Args:
         cfg: the config the user asked for.
-        stages: configs of its recipe, all finished.
-        rows: models of the run.
+        rows: of the run, all stages finished.
         path: HTML file to write.
 
     Returns:
@@ -68,14 +67,15 @@ def write_report(cfg: CfgNode, stages: Sequence[CfgNode], rows: Rows, path: Path
     start = time.perf_counter()
     output = Path(cfg.OUTPUT_DIR)
     results = read_json(output / "results.json")
+    runs = list(rows.runs.values())
     sections = [
         Section("What ran", what_ran(cfg, results)),
         Section("Before and after", score_blocks(results)),
-        Section("Curves", [*curve_blocks(stages), *round_blocks(results)]),
+        Section("Curves", [*curve_blocks(runs), *round_blocks(results)]),
         Section("Per class", [*per_class_blocks(results), *confusion_blocks(output, results)]),
         Section("Worst and best test images", _examples(cfg, rows, output)),
         Section("Embeddings", _embeddings(cfg, rows)),
-        Section("Pseudo labels over time", pseudo_label_blocks(stages, rows.classes)),
+        Section("Pseudo labels over time", pseudo_label_blocks(runs, rows.models.classes)),
     ]
     title = f"{Path(results.get('config', 'run')).stem}, seed {results.get('seed', cfg.SEED)}"
     write_atomically(path, render(title, sections))
@@ -105,16 +105,13 @@ def what_ran(cfg: CfgNode, results: Results) -> list[Block]:
     ]
 
 
-def curve_blocks(stages: Sequence[CfgNode]) -> list[Block]:
+def curve_blocks(runs: Sequence[StageRun]) -> list[Block]:
     """Losses and pseudo-label statistics of each stage, a line per group of classes."""
     blocks: list[Block] = []
     silent = []
-    for stage in stages:
-        name = Path(stage.OUTPUT_DIR).name
-        curves = {
-            Path(run.OUTPUT_DIR).name if trains_groups(stage) else "": read_curves(Path(run.OUTPUT_DIR, "metrics.json"))
-            for run in run_configs(stage)
-        }
+    for run in runs:
+        name = run.name
+        curves = {part.group_folder: read_curves(part.folder / "metrics.json") for part in parts_of(run)}
         losses = _panels(curves, ("total_loss", "loss_"))
         pseudo = _panels(curves, ("pseudo/", "oracle/"))
         if not losses:
@@ -153,8 +150,8 @@ def confusion_blocks(output: Path, results: Results) -> list[Block]:
     return [Figure(heat_map(counts, names, columns), caption, caption, is_wide=True)]
 
 
-def _examples(cfg: CfgNode, rows: Rows, output: Path) -> list[Block]:
-    names = rows.panoptic_rows()
+def _examples(cfg: CfgNode, rows: ResultRows, output: Path) -> list[Block]:
+    names = [row.name for row in rows.panoptic_rows()]
     if not names:
         return [missing("This recipe has no panoptic result: it lacks a branch.")]
     if cfg.EVAL.REPORT_IMAGES < 1:
@@ -166,23 +163,23 @@ def _examples(cfg: CfgNode, rows: Rows, output: Path) -> list[Block]:
     return example_blocks(cfg.DATASETS.TEST[0], rows, before, after, cfg.EVAL.REPORT_IMAGES)
 
 
-def _embeddings(cfg: CfgNode, rows: Rows) -> list[Block]:
+def _embeddings(cfg: CfgNode, rows: ResultRows) -> list[Block]:
     if not rows.panoptic_rows():
         return [missing("This recipe has no panoptic result: it lacks a branch.")]
     return embedding_blocks(cfg.DATASETS.TEST[0], rows)
 
 
-def pseudo_label_blocks(stages: Sequence[CfgNode], classes: ClassTable) -> list[Block]:
+def pseudo_label_blocks(runs: Sequence[StageRun], classes: ClassTable) -> list[Block]:
     """Pictures of `ptseg_d2.training.pseudo_label_pictures`: first, middle and last of each image."""
     blocks: list[Block] = []
-    for stage in stages:
+    for run in runs:
         gallery = []
-        for run in run_configs(stage):
-            group = f"{Path(run.OUTPUT_DIR).name}, " if trains_groups(stage) else ""
-            for image_id, shots in pseudo_label_pictures(Path(run.OUTPUT_DIR)).items():
+        for part in parts_of(run):
+            group = f"{part.group_folder}, " if part.group_folder else ""
+            for image_id, shots in pseudo_label_pictures(part.folder).items():
                 gallery.append((f"{group}{image_id}", _over_time(image_id, first_middle_last(shots))))
         if gallery:
-            blocks += [Heading(Path(stage.OUTPUT_DIR).name), Gallery(gallery)]
+            blocks += [Heading(run.name), Gallery(gallery)]
     if not blocks:
         return [missing("No pictures: no stage trained itself, or EVAL.PSEUDO_LABEL_PICTURES was 0.")]
     text = (

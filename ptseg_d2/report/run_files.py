@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ptseg_d2.results.evaluation import DETAILS
 from ptseg_d2.training.pseudo_label_pictures import FOLDER
-
-DETAILS = "details"
-"""Folder below OUTPUT_DIR with one file per row of results.json."""
 
 _PICTURE = re.compile(r"(\d{7})_(.*)\.png")
 Curves = dict[str, tuple[list[float], list[float]]]

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from ptseg_d2.report.charts import Curve, class_bars, curve_grid
 from ptseg_d2.report.page import Block, Cell, Figure, Table, Text, missing, number_cell
-from ptseg_d2.results.tables import ROW_ORDER
+from ptseg_d2.results.row import ROWS, Row, rows_of
+from ptseg_d2.stages.table import COMPONENTS, SELFTRAIN
 
 Results = Mapping[str, Any]
 Rows = Mapping[str, Mapping[str, Any]]
@@ -62,12 +63,12 @@ def score_blocks(results: Results) -> list[Block]:
     Args:
         results: content of results.json.
     """
-    names = row_names(results, [column.section for column in COLUMNS])
-    if not names:
+    found = rows_of(results, [column.section for column in COLUMNS])
+    if not found:
         return [missing("results.json holds no scores.")]
     is_street = "PQ16" in results.get("classes", {})
     columns = [column for column in COLUMNS if is_street or column.key != "PQ16"]
-    rows = [[row_cell(name), *(_score(results, column, name) for column in columns)] for name in names]
+    rows = [[row_cell(row), *(_score(results, column, name) for column in columns)] for name, row in found.items()]
     reference = [
         [Cell(name, name, "reference"), *(_reference(scores.get(column.title)) for column in columns)]
         for name, scores in (REFERENCE if is_street else {}).items()
@@ -86,15 +87,9 @@ def score_blocks(results: Results) -> list[Block]:
     return [table, *notes, *_means(results), *_oracle_masks(results)]
 
 
-def row_names(results: Results, sections: Sequence[str]) -> list[str]:
-    """Rows of these sections, in the usual order, others after those."""
-    found = dict.fromkeys(row for section in sections for row in results.get(section, {}))
-    return [row for row in ROW_ORDER if row in found] + [row for row in found if row not in ROW_ORDER]
-
-
-def row_cell(name: str) -> Cell:
+def row_cell(row: Row) -> Cell:
     """First cell of a row, marked if the row is not label-free."""
-    return Cell(name, name, mark=ORACLE_MARK if "oracle" in name else "")
+    return Cell(row.name, row.name, mark=ORACLE_MARK if row.reads_labels else "")
 
 
 def round_blocks(results: Results) -> list[Block]:
@@ -103,11 +98,12 @@ def round_blocks(results: Results) -> list[Block]:
     if not rounds:
         return []
     keys = [key for key in dict.fromkeys(key for entry in rounds for key in entry) if key != "round"]
+    described = {name: Row(**facts) for name, facts in results.get(ROWS, {}).items()}
     numbers = [entry.get("round", index) for index, entry in enumerate(rounds, start=1)]
     rows = [
         [
             Cell(str(number), number),
-            *(row_cell(entry[key]) if key == "row" and key in entry else _any_cell(entry.get(key)) for key in keys),
+            *(row_cell(described[entry[key]]) if key == "row" else _any_cell(entry.get(key)) for key in keys),
         ]
         for number, entry in zip(numbers, rounds)
     ]
@@ -155,12 +151,9 @@ def per_class_blocks(results: Results) -> list[Block]:
 
 def before_after(results: Results, section: str) -> list[str]:
     """First and last row of a section among those of the recipe's own stages; one name if they are the same."""
-    names = [
-        name for name in row_names(results, [section]) if not name.endswith("_thresholded") and name != "components"
-    ]
-    kept = [name for name in names if name.startswith("selftrain") and "_round" not in name]
-    after = (kept or names[-1:] or [""])[0]
-    return list(dict.fromkeys(name for name in (*names[:1], after) if name))
+    rows = [row for row in rows_of(results, [section]).values() if not row.thresholded and row.model != COMPONENTS]
+    kept = [row for row in rows if row.model == SELFTRAIN and row.round == 0]
+    return list(dict.fromkeys(row.name for row in (*rows[:1], *(kept or rows[-1:])[:1])))
 
 
 def _per_class(scores: Mapping[str, Any], key: str) -> Mapping[str, float | None]:
@@ -197,6 +190,6 @@ def _oracle_masks(results: Results) -> list[Block]:
         return []
     rows = [
         [Cell(name, name, mark=ORACLE_MARK), *(number_cell(section[name].get(key)) for key in INSTANCE_COLUMNS)]
-        for name in row_names(results, ["instance_oracle_masks"])
+        for name in rows_of(results, ["instance_oracle_masks"])
     ]
     return [Table(["row", *INSTANCE_COLUMNS], rows, "Instances inside the true class masks (oracle: not label-free).")]

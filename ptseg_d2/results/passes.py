@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ptseg_d2.inference.instance_grouping import ComponentGrouping, EmbeddingGrouping, InstanceGrouping
+from ptseg_d2.inference.instance_grouping import ComponentGrouping, InstanceGrouping
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
-from ptseg_d2.recipe.rounds import SEMANTIC
 from ptseg_d2.results.oracle_masks import OracleMaskModel
-from ptseg_d2.results.rows import Rows
+from ptseg_d2.results.row import SOURCE, Row
+from ptseg_d2.results.rows import Pair, ResultRows
+from ptseg_d2.stages.table import COMPONENTS, MIX, SELFTRAIN, Branch
 
 from torch import nn
 
@@ -19,8 +20,8 @@ ORACLE_MASKS = "instance_oracle_masks"
 SECTIONS = ("panoptic", "semantic", "instance")
 """Sections of results.json that a whole panoptic result fills."""
 
-_VARIANT = "panoptic_seg_"
-"""Begins the key of an output whose rest is the row of "instance" that it fills."""
+OUTPUT = "panoptic_seg"
+"""Key of a model's own result; that of a variant begins with it."""
 
 
 class Scored(NamedTuple):
@@ -34,92 +35,104 @@ class Scored(NamedTuple):
 
     key: str
     section: str
-    row: str
+    row: Row
 
 
-def passes(rows: Rows) -> Iterator[tuple[nn.Module, list[Scored]]]:
+class Pass(NamedTuple):
+    """One look of a model at all test images."""
+
+    model: nn.Module
+    scored: list[Scored]
+
+
+def passes(rows: ResultRows) -> Iterator[Pass]:
     """Models, each with what its outputs fill in results.json; the branches of a row see an image once."""
-    for row in rows.single_stages():
-        yield rows.panoptic(row), [Scored("panoptic_seg", section, row) for section in SECTIONS]
+    for row in rows.unified():
+        yield Pass(rows.panoptic(row), [Scored(OUTPUT, section, row) for section in SECTIONS])
     semantic_rows = _semantic_rows(rows)
     others = _others(rows)
-    for pair, names in _rows_of_stages(rows).items():
-        variants = {"panoptic_seg_16way": _restricted(rows, names[0])} if rows.classes.restricted_ids else {}
-        scored = [Scored("panoptic_seg", "panoptic", row) for row in names]
-        scored += [Scored("panoptic_seg", "semantic", row) for row in semantic_rows.pop(pair[0], [])]
-        scored += [Scored("panoptic_seg", "instance", row) for row in names if row != "source"]
-        if pair[0] == rows.final[0]:
-            variants.update(others)
-            scored += [Scored(key, "instance", key.removeprefix(_VARIANT)) for key in others]
-            others = {}
-        model = rows.panoptic(names[0], variants)
-        assert isinstance(model, PanopticModel)
-        groupings = [v.grouping for v in model.all_variants().values() if isinstance(v.grouping, EmbeddingGrouping)]
-        for grouping in groupings:
-            grouping.keep_embeddings = True
-        yield model, scored
-        for grouping in groupings:
-            grouping.keep_embeddings = False
-            grouping.forget()
+    for pair, names in _rows_of_pairs(rows).items():
+        ours = others if pair[0] == rows.final[0] else {}
+        others = {} if ours else others
+        restricted = _restricted(rows, names[0]) if rows.models.classes.restricted_ids else {}
+        scored = [Scored(OUTPUT, "panoptic", row) for row in names]
+        scored += [Scored(OUTPUT, "semantic", row) for row in semantic_rows.pop(pair[0], [])]
+        scored += [Scored(OUTPUT, "instance", row) for row in names if row != Row(SOURCE)]
+        scored += [Scored(_key(row), "instance", row) for row in ours]
+        model = rows.pair_system(names[0], {**restricted, **_by_key(ours)})
+        with model.sharing_embeddings():
+            yield Pass(model, scored)
     for stage, names in semantic_rows.items():
-        variants = others if stage == rows.final[0] else {}
-        scored = [Scored("panoptic_seg", "semantic", row) for row in names]
-        scored += [Scored(key, "instance", key.removeprefix(_VARIANT)) for key in variants]
-        yield PanopticModel(rows.semantic(stage), None, rows.options, variants=variants), scored
+        ours = others if stage == rows.final[0] else {}
+        scored = [Scored(OUTPUT, "semantic", row) for row in names]
+        scored += [Scored(_key(row), "instance", row) for row in ours]
+        network, options = rows.models.network(stage), rows.models.options
+        yield Pass(PanopticModel(network, None, options, variants=_by_key(ours)), scored)
     if rows.oracle_masks:
-        for row, any_grouping in _all_groupings(rows):
-            yield OracleMaskModel(any_grouping, rows.options, rows.device), [Scored("panoptic_seg", ORACLE_MASKS, row)]
+        for row, grouping in _all_groupings(rows):
+            model_in_masks = OracleMaskModel(grouping, rows.models.options, rows.device)
+            yield Pass(model_in_masks, [Scored(OUTPUT, ORACLE_MASKS, row)])
 
 
-def _rows_of_stages(rows: Rows) -> dict[tuple[str, str], list[str]]:
+def _key(row: Row) -> str:
+    return f"{OUTPUT}_{row.name}"
+
+
+def _by_key(variants: dict[Row, Variant]) -> dict[str, Variant]:
+    return {_key(row): variant for row, variant in variants.items()}
+
+
+def _rows_of_pairs(rows: ResultRows) -> dict[Pair, list[Row]]:
     """Stages of both branches -> the panoptic rows that show them: the last round is also "selftrain"."""
-    stages = rows.panoptic_stages()
-    names: dict[tuple[str, str], list[str]] = {}
-    for row in rows.panoptic_rows():
-        if row in stages and row not in rows.single_stages():
-            names.setdefault(stages[row], []).append(row)
-    return names
+    found: dict[Pair, list[Row]] = {}
+    for row, pair in rows.pairs().items():
+        if rows.runs.keys() >= set(pair):
+            found.setdefault(pair, []).append(row)
+    return found
 
 
-def _semantic_rows(rows: Rows) -> dict[str, list[str]]:
-    """Semantic stage -> its rows."""
-    before = {"source": rows.supervised, "styled": "styled", "adapted": "adapted"}
-    of_stage = {f"semantic_{stage}": [row] for stage, row in before.items()}
-    for row, (stage, _) in rows.panoptic_stages().items():
-        if stage.startswith(SEMANTIC) and not row.startswith("mix"):
-            of_stage.setdefault(stage, []).append(row)
-    return {stage: names for stage, names in of_stage.items() if stage in rows.stages}
+def _semantic_rows(rows: ResultRows) -> dict[str, list[Row]]:
+    """Semantic stage -> its rows; those of self-training have the marks of the panoptic ones."""
+    of_branch = rows.stages_of(Branch.SEMANTIC)
+    found = {name: [rows.row_of(stage)] for name, stage in of_branch.items() if stage.model != SELFTRAIN}
+    for row, (stage_name, _) in rows.pairs().items():
+        if row.model == SELFTRAIN and stage_name in rows.runs:
+            found.setdefault(stage_name, []).append(row)
+    return found
 
 
-def _restricted(rows: Rows, row: str) -> Variant:
+def _restricted(rows: ResultRows, row: Row) -> dict[str, Variant]:
     """The row with the classes outside of the 16-way means, which SYNTHIA does not have, taken out of the logits."""
-    _, instance = rows.panoptic_stages()[row]
-    return Variant(rows.grouping(instance), rows.min_score(instance), rows.classes.restricted_ids)
+    models, (_, instance) = rows.models, rows.pairs()[row]
+    variant = Variant(models.grouping(instance), models.min_score(instance), models.classes.restricted_ids)
+    return {f"{OUTPUT}_16way": variant}
 
 
-def _others(rows: Rows) -> dict[str, Variant]:
-    """The other instance models inside the final class masks, by their keys in the output."""
-    if rows.final[0] not in rows.stages:
+def _others(rows: ResultRows) -> dict[Row, Variant]:
+    """The other instance models inside the final class masks."""
+    semantic, instance = rows.final
+    if semantic not in rows.runs:
         return {}
+    mark = rows.guided_by_labels
     variants = {}
     for row, grouping in _other_groupings(rows):
-        key = f"{_VARIANT}{row}"
-        variants[f"{key}{rows.mark}"] = Variant(grouping)
+        variants[Row(row.model, guided_by_labels=mark)] = Variant(grouping)
         # The same threshold on the other models tells its share from that of the training.
-        if row != "components" and rows.final[1] in rows.stages:
-            variants[f"{key}_thresholded{rows.mark}"] = Variant(grouping, rows.min_score(rows.final[1]))
+        if row.model != COMPONENTS and instance in rows.runs:
+            threshold = rows.models.min_score(instance)
+            variants[Row(row.model, guided_by_labels=mark, thresholded=True)] = Variant(grouping, threshold)
     return variants
 
 
-def _other_groupings(rows: Rows) -> Iterator[tuple[str, InstanceGrouping]]:
-    for stage, row in (("source", rows.supervised), ("adapted", "adapted")):
-        if f"instance_{stage}" in rows.stages:
-            yield row, rows.grouping(f"instance_{stage}")
-    yield "components", ComponentGrouping(rows.options)
+def _other_groupings(rows: ResultRows) -> Iterator[tuple[Row, InstanceGrouping]]:
+    for name, stage in rows.stages_of(Branch.INSTANCE).items():
+        if stage.model not in (SELFTRAIN, MIX):
+            yield rows.row_of(stage), rows.models.grouping(name)
+    yield Row(COMPONENTS), ComponentGrouping(rows.models.options)
 
 
-def _all_groupings(rows: Rows) -> Iterator[tuple[str, InstanceGrouping]]:
+def _all_groupings(rows: ResultRows) -> Iterator[tuple[Row, InstanceGrouping]]:
     yield from _other_groupings(rows)
-    for row, (_, instance) in rows.panoptic_stages().items():
-        if instance != "instance_source" and instance in rows.stages:
-            yield row, rows.grouping(instance)
+    for row, (_, instance) in rows.pairs().items():
+        if row.model in (SELFTRAIN, MIX) and instance in rows.runs:
+            yield row, rows.models.grouping(instance)

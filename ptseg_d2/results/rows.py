@@ -1,158 +1,116 @@
-"""The rows of results.json as models, built from the checkpoints of a recipe's finished stages."""
+"""The rows of results.json as systems, built from the checkpoints of a recipe's finished stages."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from ptseg_d2.data.datasets import classes_of
-from ptseg_d2.inference.instance_grouping import EmbeddingGrouping
+from ptseg_d2.errors import RecipeError
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
 from ptseg_d2.inference.unified_model import UnifiedPanopticModel
-from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
-from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
-from ptseg_d2.recipe.groups import run_configs
-from ptseg_d2.recipe.mix import mix_row, mixed_networks
-from ptseg_d2.recipe.rounds import (
-    INSTANCE,
-    SEMANTIC,
-    Round,
-    best_round,
-    stage_name,
-    tried_rounds,
-)
-from ptseg_d2.training.checkpoints import trained_network
+from ptseg_d2.recipe.models import StageModels
+from ptseg_d2.recipe.rounds import INSTANCE, SEMANTIC, best_round, tried_rounds
+from ptseg_d2.results.row import Row
+from ptseg_d2.stages import STAGES, Stage, StageRun
+from ptseg_d2.stages.table import MIX, SELFTRAIN, SUPERVISED, Branch
 
 from detectron2.config import CfgNode
-from torch import nn
 
-logger = logging.getLogger(__name__)
-
-Stages = dict[str, CfgNode]
+Pair = tuple[str, str]
+"""Stages of the semantic and of the instance branch."""
 
 
-class Rows:
-    """The rows of results.json as models, built from checkpoints when they are asked for."""
+class ResultRows:
+    """Which rows a run has, and the systems behind them; networks are loaded when they are asked for."""
 
-    def __init__(self, cfg: CfgNode, stages: list[CfgNode]) -> None:
+    def __init__(self, cfg: CfgNode, runs: Sequence[StageRun]) -> None:
         """
         Args:
             cfg: the config the user asked for.
-            stages: configs of its recipe, as `load_recipe` returns them.
+            runs: stages of its recipe, as `load_recipe` returns them.
         """
-        rounds = tried_rounds(stages)
-        last = max(1, len(rounds))
-        self.stages: Stages = {stage_name(stage): stage for stage in stages if stage.RECIPE.ROUND <= last}
-        self.rounds = [(stage_name(semantic), stage_name(instance)) for (semantic, instance), _ in rounds]
-        best = best_round([agreement for _, agreement in rounds]) if rounds else 0
-        self.final = self.rounds[best] if rounds else (SEMANTIC, INSTANCE)
-        self.classes = classes_of(cfg)
-        self.options = build_panoptic_options(cfg)
+        tried = tried_rounds(runs)
+        last = max(1, len(tried))
+        self.models = StageModels(cfg, [run for run in runs if run.inputs.round <= last])
+        self.agreements = [agreement for _, agreement in tried]
+        self.rounds: list[Pair] = [(pair.semantic.name, pair.instance.name) for pair, _ in tried]
+        best = best_round(self.agreements) if tried else 0
+        self.final: Pair = self.rounds[best] if tried else (SEMANTIC.name, INSTANCE.name)
         self.supervised = cfg.EVAL.SUPERVISED_ROW
         # Guidance, and with it what it may read, begins with the second round.
-        self._later_mark = "_oracle_guidance" if cfg.RECIPE.GUIDANCE == "ground_truth" else ""
-        self.mark = self._later_mark if self.rounds and self.final != self.rounds[0] else ""
+        self._reads_labels = cfg.RECIPE.GUIDANCE == "ground_truth"
+        self.guided_by_labels = self._reads_labels and bool(self.rounds) and self.final != self.rounds[0]
         self.device = cfg.MODEL.DEVICE
         self.oracle_masks = cfg.EVAL.ORACLE_MASKS
-        self._semantic: dict[str, nn.Module] = {}
-        self._groupings: dict[str, EmbeddingGrouping] = {}
 
-    def semantic(self, stage: str) -> nn.Module:
-        """The trained semantic network of a stage."""
-        if stage not in self._semantic:
-            self._semantic[stage] = trained_network(self.stages[stage])
-        return self._semantic[stage]
+    @property
+    def runs(self) -> dict[str, StageRun]:
+        """The stages whose models count, by name."""
+        return self.models.runs
 
-    def grouping(self, stage: str) -> EmbeddingGrouping:
-        """The trained instance network(s) of a stage."""
-        if stage not in self._groupings:
-            self._groupings[stage] = self._load_grouping(self.stages[stage])
-        return self._groupings[stage]
+    def row_of(self, stage: Stage) -> Row:
+        """The row of a stage's networks before any round."""
+        if stage.model == MIX:
+            return Row(MIX, chosen_by_labels=self.runs[stage.name].cfg.INSTANCE.MIX_BY == "oracle")
+        return Row(self.supervised if stage.model == SUPERVISED else stage.model)
 
-    def _load_grouping(self, cfg: CfgNode) -> EmbeddingGrouping:
-        networks = mixed_networks(cfg) if cfg.RECIPE.STAGE == "instance_mix" else self._networks(cfg)
-        return EmbeddingGrouping(
-            networks,
-            self.options,
-            build_clustering(cfg),
-        )
+    def stages_of(self, branch: Branch) -> dict[str, Stage]:
+        """The stages of a branch that the run has, without further rounds, in the order of the table."""
+        return {name: stage for name, stage in STAGES.items() if stage.branch is branch and name in self.runs}
 
-    def _networks(self, cfg: CfgNode) -> list[tuple[tuple[int, ...], nn.Module]]:
-        """Thing classes and the network that separates them, for each run of a stage."""
-        networks = [
-            (self.classes.ids(c.INSTANCE.GROUP) if c.INSTANCE.GROUP else self.classes.thing_ids, trained_network(c))
-            for c in run_configs(cfg)
-        ]
-        rest = tuple(sorted(set(self.classes.thing_ids) - {i for ids, _ in networks for i in ids}))
-        start = self.stages.get(cfg.RECIPE.INIT_FROM)
-        if rest and start is not None and not cfg.RECIPE.INIT_BACKBONE_ONLY:
-            # The networks that the groups started from.
-            found = [(tuple(set(ids) & set(rest)), network) for ids, network in self._networks(start)]
-            networks += [(ids, network) for ids, network in found if ids]
-        elif rest:
-            names = ", ".join(self.classes.names[i] for i in rest)
-            logger.warning("No network of %s separates %s", cfg.OUTPUT_DIR, names)
-        return networks
+    def panoptic_rows(self) -> list[Row]:
+        """Rows that have a panoptic result, the one that the run is about last."""
+        of_branches = [row for row, pair in self.pairs().items() if self.runs.keys() >= set(pair)]
+        return [*self.unified(), *of_branches]
 
-    def panoptic(self, row: str, variants: Mapping[str, Variant] | None = None) -> PanopticModel | UnifiedPanopticModel:
-        """The whole system of a row of `panoptic_rows`.
+    def panoptic_row(self, name: str | None, owner: str) -> Row:
+        """The panoptic row of a name.
 
         Args:
-            row: of both branches, or of a single network.
-            variants: further results of the same class probabilities, of both branches only.
+            name: None = the one that the run is about.
+            owner: run folder or config, for messages.
+
+        Raises:
+            RecipeError: there is none.
         """
-        if row in self.single_stages():
-            stage = self.stages[self.single_stages()[row]]
-            return UnifiedPanopticModel(trained_network(stage), stage.EVAL.MIN_SCORE)
-        semantic, instance = self.panoptic_stages()[row]
-        return PanopticModel(
-            self.semantic(semantic), self.grouping(instance), self.options, self.min_score(instance), variants
-        )
+        named = {row.name: row for row in self.panoptic_rows()}
+        if not named:
+            raise RecipeError(f"{owner} trains one branch only: a panoptic result needs both")
+        if name is None:
+            return list(named.values())[-1]
+        if name not in named:
+            raise RecipeError(f"{owner} has no panoptic row {name!r}; it has: {', '.join(named)}")
+        return named[name]
 
-    def round_model(self, pair: Round, part: str = "") -> PanopticModel:
-        """The system of a round, a new one: what it predicts with, or its "student" or "teacher" in both branches."""
-        semantic, instance = pair
-        networks = [(ids, _part(network, part)) for ids, network in self._networks(instance)]
-        grouping = EmbeddingGrouping(networks, self.options, build_clustering(instance))
-        whole = _part(trained_network(semantic), part)
-        return PanopticModel(whole, grouping, self.options, float(instance.EVAL.MIN_SCORE))
-
-    def min_score(self, stage: str) -> float:
-        """The threshold of a stage's predictions; models without self-training keep all.
-
-        Self-training selects its pseudo labels by their stability, and its predictions likewise, but by one network
-        and one anchor, the mean of the instance, and by the class probability. Rows `*_thresholded` show the same
-        threshold on the other models.
-        """
-        return 0.0 if stage == "instance_source" else float(self.stages[stage].EVAL.MIN_SCORE)
-
-    def panoptic_rows(self) -> list[str]:
-        """Rows that have a panoptic result, the one that the run is about last."""
-        of_branches = [row for row, stages in self.panoptic_stages().items() if self.stages.keys() >= set(stages)]
-        return [*self.single_stages(), *of_branches]
-
-    def single_stages(self) -> dict[str, str]:
+    def unified(self) -> dict[Row, str]:
         """Row -> its stage, of the networks that do everything alone."""
-        rows = {self.supervised: "panoptic_source", "adapted": "panoptic_adapted", "selftrain": "panoptic_selftrain"}
-        return {row: stage for row, stage in rows.items() if stage in self.stages}
+        return {self.row_of(stage): name for name, stage in self.stages_of(Branch.PANOPTIC).items()}
 
-    def round_rows(self) -> list[str]:
+    def pairs(self) -> dict[Row, Pair]:
+        """Row -> the stages of its semantic and its instance branch, whether the run has them or not."""
+        rows: dict[Row, Pair] = {Row(self.supervised): ("semantic_source", "instance_source")}
+        rows.update(zip(self.round_rows(), self.rounds))
+        rows[Row(SELFTRAIN, guided_by_labels=self.guided_by_labels)] = self.final
+        if "instance_mix" in self.runs:
+            rows[self.row_of(STAGES["instance_mix"])] = (SEMANTIC.name, "instance_mix")
+        return rows
+
+    def round_rows(self) -> list[Row]:
         """The rows of the rounds that were tried; none if there is only one."""
         if len(self.rounds) < 2:
             return []
-        later = (f"selftrain{self._later_mark}_round{number}" for number in range(2, len(self.rounds) + 1))
-        return ["selftrain_round1", *later]
+        numbers = range(1, len(self.rounds) + 1)
+        return [Row(SELFTRAIN, number, self._reads_labels and number > 1) for number in numbers]
 
-    def panoptic_stages(self) -> dict[str, tuple[str, str]]:
-        """Row -> the stages of its semantic and its instance branch."""
-        rows = {self.supervised: ("semantic_source", "instance_source")}
-        rows.update(zip(self.round_rows(), self.rounds))
-        rows[f"selftrain{self.mark}"] = self.final
-        if "instance_mix" in self.stages:
-            rows[mix_row(self.stages["instance_mix"])] = ("semantic_selftrain", "instance_mix")
-        return rows
+    def panoptic(self, row: Row) -> PanopticModel | UnifiedPanopticModel:
+        """The whole system of a row of `panoptic_rows`."""
+        stage = self.unified().get(row)
+        return self.pair_system(row) if stage is None else self.models.unified(stage)
 
+    def pair_system(self, row: Row, variants: Mapping[str, Variant] | None = None) -> PanopticModel:
+        """The system of a row of two branches.
 
-def _part(network: nn.Module, name: str) -> nn.Module:
-    """ "student" or "teacher" of a `MomentumTeacher`; the network itself if it is none, or for ""."""
-    return getattr(network, name) if name and isinstance(network, MomentumTeacher) else network
+        Args:
+            row: of `pairs`.
+            variants: further results of the same class probabilities.
+        """
+        return self.models.system(*self.pairs()[row], variants)

@@ -12,23 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.classes.tables import SIXTEEN_WAY
+from ptseg_d2.results.row import rows_of
 
 import numpy as np
 from tabulate import tabulate
 
-ROW_ORDER = (
-    *(
-        "source",
-        "source_thresholded",
-        "styled",
-        "adapted",
-        "adapted_thresholded",
-        "selftrain",
-        "selftrain_oracle_guidance",
-    ),
-    *(f"selftrain{guided}_round{i}" for i in range(1, 10) for guided in ("", "_oracle_guidance")),
-    *("mix", "mix_oracle", "oracle", "components"),
-)
 COLUMNS = (
     ("panoptic", "PQ"),
     ("panoptic", "SQ"),
@@ -73,14 +61,15 @@ def format_table(results: Mapping[str, Any]) -> str:
 
 def _table(results: Mapping[str, Any], sections: Sequence[str]) -> str:
     rows = {section: results.get(section, {}) for section in sections}
-    found = dict.fromkeys(name for of_section in rows.values() for name in of_section)
-    names = [name for name in ROW_ORDER if name in found] + [name for name in found if name not in ROW_ORDER]
     columns = [
         (section, key)
         for section, key in COLUMNS
         if rows.get(section) and (key not in OPTIONAL or any(key in row for row in rows[section].values()))
     ]
-    lines = [[name, *(_cell(rows[section].get(name, {}), key) for section, key in columns)] for name in names]
+    lines = [
+        [name, *(_cell(rows[section].get(name, {}), key) for section, key in columns)]
+        for name in rows_of(results, sections)
+    ]
     headers = ["", *(key for _, key in columns)]
     aligned = ["left", *["right"] * len(columns)]
     return tabulate(

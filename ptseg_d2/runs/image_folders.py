@@ -21,6 +21,20 @@ T = TypeVar("T")
 INDEX = "index.json"
 """What every such folder holds."""
 
+MASKS = Path("target_masks") / INDEX
+"""Class masks, below the folder of the stage that predicted them."""
+DETECTIONS = Path("target_detections") / INDEX
+"""Detected instances, below the folder of the stage whose detector found them."""
+PREDICTED_GUIDANCE = Path("target_guidance") / INDEX
+"""Instance masks that guide a semantic stage, below the folder of the instance stage that predicted them."""
+ORACLE_GUIDANCE = Path("oracle_guidance") / INDEX
+"""The same from labels of the target, below OUTPUT_DIR."""
+
+
+def reads_labels(guidance: str) -> bool:
+    """Whether guidance, the path of its index.json, was made from labels of the target."""
+    return Path(guidance).parts[-2:] == ORACLE_GUIDANCE.parts
+
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:

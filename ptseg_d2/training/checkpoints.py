@@ -1,4 +1,4 @@
-"""Models with weights: those that a stage starts from, ours or a backbone of somebody else, and those it ends with."""
+"""Models with weights: ours, or a backbone of somebody else."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from ptseg_d2.config.rules import decides_weights
+from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher, spread_single_network_
-from ptseg_d2.runs.records import check_same_settings, read_done
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.training.checkpoint_check import check_weights, listed
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.checkpoint.catalog import ModelCatalog, ModelCatalogHandler
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils.file_io import Detectron2Handler, PathManager
 from iopath.common.file_io import get_cache_dir
 from torch import nn
@@ -24,26 +23,20 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 
-def load_network(cfg: CfgNode, weights: str | None = None) -> nn.Module:
+def load_network(cfg: CfgNode, weights: str | None = None, inputs: StageInputs | None = None) -> nn.Module:
     """The model of a stage in evaluation mode.
 
     Args:
         cfg: config of the stage.
         weights: checkpoint; default MODEL.WEIGHTS, what the stage starts from.
+        inputs: of the stage; None = what its config names.
     """
-    model = build_model(cfg)
+    model = build_stage_model(cfg, inputs or StageInputs.from_config(cfg))
     if weights is None:
         load_weights(model, cfg.MODEL.WEIGHTS, cfg.RECIPE.INIT_BACKBONE_ONLY)
     else:
         load_weights(model, weights)
     return model.eval()
-
-
-def trained_network(cfg: CfgNode) -> nn.Module:
-    """The final model of a finished stage."""
-    read_done(cfg.OUTPUT_DIR)
-    check_same_settings(cfg, Path(cfg.OUTPUT_DIR) / "done.json", decides_weights)
-    return load_network(cfg, os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
 
 
 def load_weights(model: nn.Module, path: str, backbone_only: bool = False) -> None:

@@ -20,7 +20,8 @@ from ptseg_d2.data.labels import read_labels
 from ptseg_d2.modeling.embedding_net import shrink_labels
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.random_states import seeded
-from ptseg_d2.training.probing import encode, target_images
+from ptseg_d2.stages import StageInputs
+from ptseg_d2.training.probing import target_images
 
 import numpy as np
 import torch
@@ -39,10 +40,11 @@ class OraclePseudoInstanceCurves(HookBase):
     Must come before the hooks that change the teacher: right after a copy, student and teacher agree on everything.
     """
 
-    def __init__(self, cfg: CfgNode, model: EmbeddingMomentumTeacher) -> None:
+    def __init__(self, cfg: CfgNode, inputs: StageInputs, model: EmbeddingMomentumTeacher) -> None:
         """
         Args:
             cfg: config of the run.
+            inputs: its inputs.
             model: its student and teacher.
 
         Raises:
@@ -52,7 +54,7 @@ class OraclePseudoInstanceCurves(HookBase):
             raise ValueError(f"EVAL.ORACLE_PERIOD = {cfg.EVAL.ORACLE_PERIOD} iterations; expected 1 or more")
         self.model = model
         self.period = cfg.EVAL.ORACLE_PERIOD
-        images, self.noise = target_images(cfg)
+        images, self.noise = target_images(cfg, inputs)
         labels = {item["image_id"]: item for item in load_dataset((cfg.EVAL.ORACLE_CURVES,), "EVAL.ORACLE_CURVES")}
         self.images = evenly_spread(images, cfg.EVAL.ORACLE_IMAGES)
         missing = [item["image_id"] for item in self.images if item["image_id"] not in labels]
@@ -79,7 +81,7 @@ class OraclePseudoInstanceCurves(HookBase):
     @torch.no_grad()
     def _count(self, number: int) -> tuple[int, int, int]:
         with seeded(number):  # the same noise and anchors each time, and none of the training's random numbers
-            teacher, student, sem_seg = encode(self.model, self.images[number], self.noise)
+            teacher, student, sem_seg = self.model.encode_image(self.images[number], self.noise)
             pseudo_ids, _ = self.model.pseudo_instances(teacher, student, sem_seg)
         true_classes, true_ids = (_shrink(values, sem_seg.shape) for values in read_labels(self.labels[number]))
         return count_matches(

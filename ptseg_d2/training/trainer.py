@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import partial
 from typing import Any
@@ -9,23 +10,17 @@ from typing import Any
 from ptseg_d2.data.loader import JointLoader
 from ptseg_d2.data.streams import build_streams, build_test_loader
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
+from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.distributed import unwrap
-from ptseg_d2.modeling.embedding_net import EmbeddingUNet
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
-from ptseg_d2.modeling.teachers.semantic_teacher import SemanticMomentumTeacher
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.training.checkpoints import load_weights
 from ptseg_d2.training.early_stopping import StopTraining, early_stopping_hooks
-from ptseg_d2.training.hooks import (
-    EMAHook,
-    EpsilonDecayHook,
-    ProgressBar,
-    RandomStateHook,
-    RefreshTeacherHook,
-)
+from ptseg_d2.training.hooks import ProgressBar, RandomStateHook
 from ptseg_d2.training.nan_guard import NanGuard
 from ptseg_d2.training.oracle_curves import OraclePseudoInstanceCurves
-from ptseg_d2.training.pseudo_label_pictures import PseudoLabelPictures, makes_labels
+from ptseg_d2.training.pseudo_label_pictures import PseudoLabelPictures
 
 import torch
 from detectron2.config import CfgNode
@@ -51,22 +46,29 @@ def check_schedule(cfg: CfgNode) -> None:
 class Trainer(DefaultTrainer):
     """Trains any of ptseg_d2's meta-architectures; needs MODEL.META_ARCHITECTURE, DATASETS.SOURCE/TARGET."""
 
-    def __init__(self, cfg: CfgNode) -> None:
+    def __init__(self, cfg: CfgNode, inputs: StageInputs | None = None) -> None:
         """
         Args:
             cfg: config of one stage.
+            inputs: what it takes from earlier ones; None = what the config itself names.
 
         Raises:
             ValueError: the warm-up is as long as the training.
         """
         check_schedule(cfg)
+        self.inputs = StageInputs.from_config(cfg) if inputs is None else inputs
         super().__init__(_with_total_batch(cfg))
         self.model.register_forward_hook(NanGuard(cfg.OUTPUT_DIR))
 
-    @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> JointLoader:
+    def build_model(self, cfg: CfgNode) -> nn.Module:
+        """The model of the stage, for the group of classes among its inputs."""
+        model = build_stage_model(cfg, self.inputs)
+        logging.getLogger("detectron2.engine.defaults").info("Model:\n%s", model)
+        return model
+
+    def build_train_loader(self, cfg: CfgNode) -> JointLoader:
         """Source and target streams, as the meta-architecture needs them."""
-        return JointLoader(build_streams(cfg), cfg.DATALOADER.NUM_WORKERS)
+        return JointLoader(build_streams(cfg, self.inputs), cfg.DATALOADER.NUM_WORKERS)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
@@ -104,9 +106,9 @@ class Trainer(DefaultTrainer):
         What looks at student and teacher comes before them.
         """
         model = unwrap(self.model)
-        lookers = [*_picture_hooks(self.cfg, model), *_embedding_hooks(self.cfg, model)]
+        of_model: list[HookBase] = getattr(model, "build_hooks", list)()
         stopping = early_stopping_hooks(self.cfg, model, self.checkpointer.save)
-        ours = [*lookers, *_teacher_hooks(self.cfg, model), *stopping, RandomStateHook()]
+        ours = [*_lookers(self.cfg, self.inputs, model), *of_model, *stopping, RandomStateHook()]
         theirs = super().build_hooks()
         if self.cfg.TEST.EVAL_PERIOD == 0:  # Detectron2 0.6 would still evaluate at the end; the recipe does that
             theirs = [hook for hook in theirs if not isinstance(hook, EvalHook)]
@@ -167,35 +169,15 @@ def _with_total_batch(cfg: CfgNode) -> CfgNode:
     return cfg
 
 
-def _teacher_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
-    if isinstance(model, SemanticMomentumTeacher):
-        options = cfg.MODEL.SELF_TRAINING
-        return [EMAHook(model, options.EMA_DECAY, options.EMA_INTERVAL, options.EMA_WARMUP)]
-    if isinstance(model, EmbeddingMomentumTeacher):
-        if cfg.INSTANCE.TEACHER == "frozen":
-            return [RefreshTeacherHook(model, cfg.INSTANCE.REFRESH_INTERVAL)]
-        if cfg.INSTANCE.TEACHER == "ema":
-            return [EMAHook(model, cfg.INSTANCE.EMA_DECAY)]
-        raise ValueError(f"INSTANCE.TEACHER = {cfg.INSTANCE.TEACHER!r}; expected 'frozen' or 'ema'")
-    return []
-
-
-def _picture_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
-    wanted = min(cfg.EVAL.PSEUDO_LABEL_PICTURES, cfg.SOLVER.TARGET_PER_BATCH) > 0
-    if wanted and isinstance(model, MomentumTeacher) and makes_labels(model):
-        return [PseudoLabelPictures(cfg, model)]
-    return []
-
-
-def _embedding_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
-    """Of the instance branch, supervised or self-trained."""
+def _lookers(cfg: CfgNode, inputs: StageInputs, model: nn.Module) -> list[HookBase]:
+    """Hooks that look at student and teacher and change nothing."""
     hooks: list[HookBase] = []
-    network = model.student if isinstance(model, EmbeddingMomentumTeacher) else model
-    options = cfg.MODEL.EMBEDDING
-    if isinstance(network, EmbeddingUNet):
-        hooks.append(EpsilonDecayHook(network.criterion, options.EPSILON, options.EPSILON_DECAY))
-    if isinstance(model, EmbeddingMomentumTeacher) and cfg.EVAL.ORACLE_CURVES:
-        hooks.append(OraclePseudoInstanceCurves(cfg, model))
+    if not isinstance(model, MomentumTeacher):
+        return hooks
+    if min(cfg.EVAL.PSEUDO_LABEL_PICTURES, cfg.SOLVER.TARGET_PER_BATCH) > 0 and model.makes_labels:
+        hooks.append(PseudoLabelPictures(cfg, inputs, model))
+    if cfg.EVAL.ORACLE_CURVES and isinstance(model, EmbeddingMomentumTeacher):
+        hooks.append(OraclePseudoInstanceCurves(cfg, inputs, model))
     return hooks
 
 

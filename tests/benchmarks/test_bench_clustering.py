@@ -59,8 +59,8 @@ def test_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("realistic", [True, False])
 def test_a_step_is_timed_with_its_clustering(realistic: bool) -> None:
     sizes = ["INPUT.CROP_SIZE", "(64, 128)", "SOLVER.SOURCE_PER_BATCH", "1", "SOLVER.TARGET_PER_BATCH", "2"]
-    cfg = small("selftrain_icm.yaml", *sizes, "INSTANCE.GROUP", "['car']")
-    step = Step(cfg, crowded_batch(cfg, thing=13), realistic)
+    cfg = small("selftrain_icm.yaml", *sizes)
+    step = Step(cfg, "car", crowded_batch(cfg, thing=13), realistic)
     total, clustering = step()
     assert 0 < clustering < total
     assert step.num_instances > 0 or not realistic

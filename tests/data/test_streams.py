@@ -17,6 +17,7 @@ from ptseg_d2.data.mappers import SourceMapper
 from ptseg_d2.data.samplers import shuffled
 from ptseg_d2.data.streams import build_streams, source_stream, target_stream, uses_target
 from ptseg_d2.data.style import RandomStyle
+from ptseg_d2.stages import StageInputs
 
 import cv2
 import numpy as np
@@ -111,15 +112,16 @@ def test_rare_class_stream_resumes_exactly(world: Path) -> None:
 
 
 def test_group_draws_its_own_classes_only(world: Path, caplog: pytest.LogCaptureFixture) -> None:
-    cfg = small("instance_source.yaml", *SMALL_CROP, *RARE, "INSTANCE.GROUP", "['car', 'bicycle']")
-    stream = source_stream(cfg)
+    cfg = small("instance_source.yaml", *SMALL_CROP, *RARE)
+    inputs = StageInputs(group=("car", "bicycle"))
+    stream = source_stream(cfg, inputs)
     rng = np.random.default_rng(0)
     assert {stream.sampler(p, rng).focus_class for p in range(200)} <= {13, 18}
     for path in world.glob("synthia/**/LABELS/*.png"):
         path.unlink()
         shutil.copy(next(world.glob("cityscapes/gtFine/val/*/*labelIds.png")), path)  # no label file of SYNTHIA
     with caplog.at_level(logging.WARNING):
-        draw = source_stream(cfg).sampler
+        draw = source_stream(cfg, inputs).sampler
     assert "drawn uniformly: none shows one of ['car', 'bicycle']" in caplog.text
     assert sorted(draw(p, rng) for p in range(6)) == [(i, None) for i in range(6)]
 

@@ -16,7 +16,7 @@ from ptseg_d2.pseudo_labels.instance import detected_instances
 from ptseg_d2.recipe.checks import check_stages
 from ptseg_d2.recipe.configs import load_recipe
 from ptseg_d2.recipe.stage_work import run_stage
-from ptseg_d2.recipe.target_files.masks import DETECTIONS
+from ptseg_d2.runs.image_folders import DETECTIONS
 
 import cv2
 import numpy as np

@@ -11,7 +11,11 @@ from ptseg_d2.classes.streets import CITYSCAPES, CLASS_NAMES, THING_IDS
 from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.inference.instance_grouping import EmbeddingGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import PanopticModel
-from ptseg_d2.recipe.groups import run_configs
+from ptseg_d2.recipe.groups import parts_of
+from ptseg_d2.results.row import Row
+from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.stages import StageRun
+from ptseg_d2.stages.table import Work
 from ptseg_d2.visualization.panels import join_pair
 
 import cv2
@@ -24,6 +28,12 @@ from torch import Tensor, nn
 ROAD, SKY, CAR, PERSON = 0, 10, 13, 11
 ODD_ID = "odd <b>&\"'name"
 """An image id that must not become HTML."""
+
+
+ROWS = [
+    *(Row("source"), Row("source", thresholded=True), Row("adapted"), Row("selftrain"), Row("components")),
+    *(Row("mix", chosen_by_labels=True), Row("selftrain", 1), Row("selftrain", 2)),
+]
 
 
 class Bands(nn.Module):
@@ -52,29 +62,29 @@ class LeftOrRight(nn.Module):
         return {"embeddings": noise}
 
 
-class FakeRows:
-    """Stands for `ptseg_d2.results.rows.Rows`."""
+class FakeRows(ResultRows):
+    """Rows of which each is the same model."""
 
-    def __init__(self, names: Sequence[str] = ("source", "selftrain")) -> None:
-        self.names = list(names)
+    def __init__(self, cfg: CfgNode, runs: Sequence[StageRun], models: Sequence[str] = ("source", "selftrain")) -> None:
+        super().__init__(cfg, runs)
+        self.shown = [Row(model) for model in models]
         self.options = PanopticOptions(THING_IDS, min_thing_share=1e-3, min_stuff_share=1e-3)
-        self.classes = CITYSCAPES
         self.networks: list[Any] = [((CAR,), LeftOrRight()), ((PERSON, 12), LeftOrRight())]
 
-    def panoptic_rows(self) -> list[str]:
+    def panoptic_rows(self) -> list[Row]:
         """The rows."""
-        return self.names
+        return self.shown
 
-    def panoptic(self, row: str) -> PanopticModel:
+    def panoptic(self, row: Row) -> PanopticModel:
         """The same model for every row."""
         clustering = Clustering("mean_shift_plus", delta_var=0.5, delta_dist=1.5, num_samples=512, num_seeds=32)
         return PanopticModel(Bands(), EmbeddingGrouping(self.networks, self.options, clustering), self.options)
 
 
-def write_run(cfg: CfgNode, stages: Sequence[CfgNode]) -> None:
+def write_run(cfg: CfgNode, runs: Sequence[StageRun]) -> None:
     """results.json, details, curves and pictures of pseudo labels, as a finished recipe leaves them."""
     output = Path(cfg.OUTPUT_DIR)
-    _write_json(output / "results.json", results(stages))
+    _write_json(output / "results.json", results(runs))
     rng = np.random.default_rng(0)
     items = DatasetCatalog.get(cfg.DATASETS.TEST[0])
     confusion = rng.integers(0, 50, (19, 20))
@@ -86,14 +96,12 @@ def write_run(cfg: CfgNode, stages: Sequence[CfgNode]) -> None:
         ]
         semantic = {"class_names": list(CLASS_NAMES), "confusion": confusion.tolist(), "images": []}
         _write_json(output / "details" / f"{row}.json", {"panoptic": {"images": images}, "semantic": semantic})
-    for stage in stages:
-        if stage.RECIPE.STAGE.endswith("_adapted"):
-            continue
-        for run in run_configs(stage):
-            _write_curves(Path(run.OUTPUT_DIR), rng, "selftrain" in stage.RECIPE.STAGE)
+    for run in runs:
+        for part in parts_of(run) if run.stage.work is Work.TRAIN else []:
+            _write_curves(part.folder, rng, run.stage.sees_target)
 
 
-def results(stages: Sequence[CfgNode]) -> dict[str, Any]:
+def results(runs: Sequence[StageRun]) -> dict[str, Any]:
     """PQ of the rows is 9.5, 12.25 and 100, so that an order of letters is another one than that of numbers."""
     rng = np.random.default_rng(1)
 
@@ -112,8 +120,9 @@ def results(stages: Sequence[CfgNode]) -> dict[str, Any]:
         "config": "configs/selftrain_icm.yaml",
         "seed": 1,
         "datasets": {"source": ["a"], "target": ["b"], "test": ["c"]},
-        "seconds": {stage.RECIPE.STAGE: 12.5 for stage in stages},
+        "seconds": {run.name: 12.5 for run in runs},
         "classes": {"mIoU": list(CLASS_NAMES), "PQ16": [CLASS_NAMES[i] for i in CITYSCAPES.restricted_ids]},
+        "rows": {row.name: row.facts() for row in ROWS},
         "panoptic": {
             "source": {**row(**panoptic), "per_class": per_class("PQ", every)},
             "selftrain": {**row(**better), "per_class": per_class("PQ", every)},

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ptseg_d2.config import flatten, get_ptseg_cfg
-from ptseg_d2.config.defaults import add_project_configs
+from ptseg_d2.config import add_project_configs, flatten, get_ptseg_cfg
 
 from detectron2.config import get_cfg
 

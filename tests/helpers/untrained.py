@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.recipe.configs import load_config, load_recipe
-from ptseg_d2.recipe.groups import run_configs
+from ptseg_d2.recipe.groups import parts_of
 from ptseg_d2.runs.records import run_once
 
 import torch
@@ -27,7 +27,7 @@ def untrained_run(folder: Path, config: str = "instance_source.yaml", *overrides
     arguments = [*OVERRIDES, *overrides, "OUTPUT_DIR", str(folder)]
     torch.manual_seed(0)
     for stage in load_recipe(config_file, arguments):
-        for run in run_configs(stage):
+        for run in parts_of(stage):
             run_once(run, _save_random_weights)
     (folder / "config.yaml").write_text(load_config(config_file, arguments).dump())
     (folder / "results.json").write_text(json.dumps({"config": str(config_file)}))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.recipe.configs import load_config, load_recipe
-from ptseg_d2.recipe.rounds import stage_name
-from ptseg_d2.runs.records import settings
+from ptseg_d2.runs.settings import settings
+from ptseg_d2.stages import STAGES, StageRun
+from ptseg_d2.stages.table import Branch
 
 import analyze_model
 import pytest
 import torch
-from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from tiny import CONFIGS
@@ -25,7 +25,7 @@ PAPER_SCALE = [path for path in ASKED if path.parent.name.endswith("cityscapes")
 
 
 def is_detector(path: Path) -> bool:
-    return load_config(path).RECIPE.STAGE.startswith("detector")
+    return load_config(path).RECIPE.STAGE in (name for name, stage in STAGES.items() if stage.branch is Branch.DETECTOR)
 
 
 SMALL_NETWORKS = sorted(path for path in (CONFIGS / "networks").iterdir() if "_" not in path.name)
@@ -43,14 +43,15 @@ def test_every_file_loads(path: Path) -> None:
 
 @pytest.mark.parametrize("path", ASKED, ids=name_of)
 def test_named_parts_exist(path: Path) -> None:
-    stages = load_recipe(path)
-    names = [stage_name(cfg) for cfg in stages]
+    runs = load_recipe(path)
+    names = [run.name for run in runs]
     assert len(set(names)) == len(names)
-    for position, cfg in enumerate(stages):
+    for position, run in enumerate(runs):
+        cfg = run.cfg
         assert cfg.MODEL.META_ARCHITECTURE in META_ARCH_REGISTRY
         assert cfg.MODEL.BACKBONE.NAME in BACKBONE_REGISTRY
         assert cfg.MODEL.BISENET.CONTEXT_BACKBONE in BACKBONE_REGISTRY
-        if cfg.RECIPE.STAGE.startswith("semantic"):
+        if run.stage.branch is Branch.SEMANTIC:
             assert cfg.MODEL.SEM_SEG_HEAD.NAME in SEM_SEG_HEADS_REGISTRY
         assert {*cfg.DATASETS.SOURCE, *cfg.DATASETS.TARGET, *cfg.DATASETS.TEST} <= set(DatasetCatalog.list())
         for earlier in (cfg.RECIPE.INIT_FROM, cfg.RECIPE.MASKS_FROM):
@@ -59,11 +60,11 @@ def test_named_parts_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAPER_SCALE, ids=name_of)
 def test_paper_scale_recipes_have_their_own_folders_and_one_network(path: Path) -> None:
-    stages = load_recipe(path)
-    assert stages[-1].OUTPUT_DIR.startswith("output/") and stages[-1].MODEL.DEVICE == "cuda"
-    semantic = [cfg for cfg in stages if cfg.RECIPE.STAGE.startswith("semantic")]
+    runs = load_recipe(path)
+    assert runs[-1].folder.parts[0] == "output" and runs[-1].cfg.MODEL.DEVICE == "cuda"
+    semantic = [run for run in runs if run.stage.branch is Branch.SEMANTIC]
     for key in ("MODEL.BACKBONE.NAME", "MODEL.SEM_SEG_HEAD.NAME", "MODEL.PIXEL_MEAN", "INPUT.FORMAT", "SOLVER.BASE_LR"):
-        assert len({str(settings(cfg)[key]) for cfg in semantic}) <= 1, key
+        assert len({str(settings(run)[key]) for run in semantic}) <= 1, key
 
 
 def test_user_facing_configs_write_to_different_folders() -> None:
@@ -110,17 +111,17 @@ def test_small_networks_fit_two_cores(network: Path) -> None:
     assert 0 < cost <= analyze_model.count_flops(own, 128, 256)
 
 
-def heads(stages: list[CfgNode]) -> dict[str, str]:
-    return {cfg.RECIPE.STAGE: cfg.MODEL.SEM_SEG_HEAD.NAME for cfg in stages}
+def heads(runs: list[StageRun]) -> dict[str, str]:
+    return {run.name: run.cfg.MODEL.SEM_SEG_HEAD.NAME for run in runs}
 
 
 def test_a_network_file_reaches_the_semantic_stages_only() -> None:
     default = load_recipe(CONFIGS / "selftrain_icm.yaml")
     chosen = load_recipe(CONFIGS / "selftrain_icm.yaml", ["RECIPE.SEMANTIC_NETWORK", "networks/bisenet.yaml"])
     for before, after in zip(default, chosen):
-        if after.RECIPE.STAGE.startswith("semantic"):
-            assert after.MODEL.SEM_SEG_HEAD.NAME == "BiSeNetHead"
-            assert after.MODEL.RESNETS.OUT_FEATURES == ["res4", "res5"]
+        if after.stage.branch is Branch.SEMANTIC:
+            assert after.cfg.MODEL.SEM_SEG_HEAD.NAME == "BiSeNetHead"
+            assert after.cfg.MODEL.RESNETS.OUT_FEATURES == ["res4", "res5"]
         else:
             assert settings(before) == settings(after)
 
@@ -128,15 +129,15 @@ def test_a_network_file_reaches_the_semantic_stages_only() -> None:
 def test_a_network_file_counts_for_the_asked_config_and_for_the_stages_it_needs() -> None:
     stages = load_recipe(CONFIGS / "synthia_to_cityscapes" / "semantic_bisenet_r18.yaml")
     assert heads(stages) == dict.fromkeys(["semantic_source", "semantic_adapted", "semantic_selftrain"], "BiSeNetHead")
-    assert stages[0].MODEL.WEIGHTS == "weights/R-18.pkl"
-    assert stages[1].MODEL.WEIGHTS == f"{Path(stages[0].OUTPUT_DIR)}/model_final.pth"
-    assert [cfg.INPUT.CROP_SIZE for cfg in stages] == [(640, 640), (512, 1024), (512, 1024)]
+    assert stages[0].cfg.MODEL.WEIGHTS == "weights/R-18.pkl"
+    assert stages[1].cfg.MODEL.WEIGHTS == str(stages[0].final_weights)
+    assert [run.cfg.INPUT.CROP_SIZE for run in stages] == [(640, 640), (512, 1024), (512, 1024)]
 
 
 @pytest.mark.parametrize("path", ASKED, ids=name_of)
 def test_classes_that_synthia_lacks_are_drawn_uniformly(path: Path) -> None:
     """Where SYNTHIA is the only source; GTA5 and miniscapes show every class."""
-    for cfg in load_recipe(path):
+    for cfg in (run.cfg for run in load_recipe(path)):
         if cfg.MODEL.META_ARCHITECTURE == "SemanticMomentumTeacher":
             lacking = cfg.DATASETS.SOURCE == ("synthia_labeled_train",)
             assert cfg.INPUT.UNIFORM_CLASSES == (["terrain", "truck", "train"] if lacking else [])
@@ -146,7 +147,7 @@ def test_overrides_win_over_the_network_file() -> None:
     overrides = ["RECIPE.SEMANTIC_NETWORK", "networks/bisenet.yaml", "MODEL.BISENET.SPATIAL_CHANNELS", "[1, 2, 3]"]
     for cfg in (
         load_config(CONFIGS / "semantic_source.yaml", overrides),
-        load_recipe(CONFIGS / "semantic_adapted.yaml", overrides)[0],
+        load_recipe(CONFIGS / "semantic_adapted.yaml", overrides)[0].cfg,
     ):
         assert cfg.MODEL.BISENET.SPATIAL_CHANNELS == [1, 2, 3]
 

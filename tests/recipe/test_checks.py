@@ -8,17 +8,17 @@ from pathlib import Path
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.recipe.checks import check_finished, check_stages
 from ptseg_d2.recipe.configs import load_recipe
-from ptseg_d2.runs.records import settings
+from ptseg_d2.runs.settings import settings
+from ptseg_d2.stages import StageRun
 
 import pytest
-from detectron2.config import CfgNode
 from tiny import CONFIGS
 
 SELFTRAIN = ["RECIPE.NEEDS", "[]", "RECIPE.INIT_FROM", "", "RECIPE.MASKS_FROM", ""]
 PREDICTED = ["MODEL.SELF_TRAINING.PSEUDO_LABELS", "predicted"]
 
 
-def recipe(name: str, *overrides: str) -> list[CfgNode]:
+def recipe(name: str, *overrides: str) -> list[StageRun]:
     return load_recipe(CONFIGS / name, ["OUTPUT_DIR", "out", *overrides])
 
 
@@ -62,11 +62,11 @@ def test_masks_that_nobody_makes_are_asked_for(config: str, overrides: list[str]
     check_stages(recipe(config, *SELFTRAIN, *overrides, "SOLVER.TARGET_PER_BATCH", "0"), 1)
 
 
-def finish(cfg: CfgNode, **changed: object) -> None:
+def finish(run: StageRun, **changed: object) -> None:
     """Leave the record of a finished stage, with other values of some keys (`A__B` = A.B)."""
-    values = {**settings(cfg), **{key.replace("__", "."): value for key, value in changed.items()}}
-    Path(cfg.OUTPUT_DIR).mkdir(parents=True)
-    (Path(cfg.OUTPUT_DIR) / "done.json").write_text(json.dumps({"settings": values, "seconds": 1.0, "id": "a"}))
+    values = {**settings(run), **{key.replace("__", "."): value for key, value in changed.items()}}
+    run.folder.mkdir(parents=True)
+    (run.folder / "done.json").write_text(json.dumps({"settings": values, "seconds": 1.0, "id": "a"}))
 
 
 @pytest.mark.parametrize("eval_only", [True, False])
@@ -92,6 +92,6 @@ def test_evaluation_asks_for_the_same_network_only(tmp_path: Path) -> None:
 def test_a_later_round_is_not_asked_for(tmp_path: Path) -> None:
     """Whether it is visited is decided when the round before has ended."""
     stages = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", str(tmp_path), "RECIPE.ROUNDS", "2"])
-    (second,) = [cfg for cfg in stages if cfg.RECIPE.ROUND == 2 and cfg.RECIPE.STAGE == "semantic_selftrain"]
+    (second,) = [run for run in stages if run.name == "semantic_selftrain_round2"]
     finish(second, SOLVER__BASE_LR=7.0)
     check_finished(stages, eval_only=False)

@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.recipe import stage_work as stages
-from ptseg_d2.recipe.configs import load_config, load_recipe, trains_groups
-from ptseg_d2.recipe.groups import run_configs
-from ptseg_d2.recipe.target_files.masks import with_masks
-from ptseg_d2.runs.records import is_finished, read_done, run_once, settings
+from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.recipe.groups import parts_of
+from ptseg_d2.runs.done import read_done
+from ptseg_d2.runs.records import is_finished, note_start, run_once
+from ptseg_d2.runs.settings import settings
+from ptseg_d2.stages import StageRun
+from ptseg_d2.stages.table import Work
 
 import pytest
-from detectron2.config import CfgNode
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def test_the_main_recipe_runs_its_stages_in_order() -> None:
-    stages = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", "out"])
-    assert [cfg.RECIPE.STAGE for cfg in stages] == [
+    runs = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", "out"])
+    assert [run.name for run in runs] == [
         "semantic_source",
         "semantic_adapted",
         "semantic_selftrain",
@@ -29,30 +30,30 @@ def test_the_main_recipe_runs_its_stages_in_order() -> None:
         "instance_adapted",
         "instance_selftrain",
     ]
-    assert [cfg.OUTPUT_DIR for cfg in stages] == [f"out/{cfg.RECIPE.STAGE}" for cfg in stages]
-    assert stages[2].MODEL.WEIGHTS == "out/semantic_adapted/model_final.pth"
+    assert [run.cfg.OUTPUT_DIR for run in runs] == [f"out/{run.name}" for run in runs]
+    assert runs[2].cfg.MODEL.WEIGHTS == "out/semantic_adapted/model_final.pth"
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_config_starts_from_stages_it_needs(path: Path) -> None:
-    stages = [cfg.RECIPE.STAGE for cfg in load_recipe(path)]
-    for position, cfg in enumerate(load_recipe(path)):
-        for earlier in (cfg.RECIPE.INIT_FROM, cfg.RECIPE.MASKS_FROM):
+    stages = [run.name for run in load_recipe(path)]
+    for position, run in enumerate(load_recipe(path)):
+        for earlier in (run.cfg.RECIPE.INIT_FROM, run.cfg.RECIPE.MASKS_FROM):
             assert not earlier or earlier in stages[:position]
 
 
 def test_overrides_reach_every_stage() -> None:
-    stages = load_recipe(CONFIGS / "selftrain_icm.yaml", ["DATASETS.SOURCE", "('mine',)", "SOLVER.MAX_ITER", "7"])
-    assert {cfg.DATASETS.SOURCE for cfg in stages} == {("mine",)}
-    assert {cfg.SOLVER.MAX_ITER for cfg in stages} == {7}
+    runs = load_recipe(CONFIGS / "selftrain_icm.yaml", ["DATASETS.SOURCE", "('mine',)", "SOLVER.MAX_ITER", "7"])
+    assert {run.cfg.DATASETS.SOURCE for run in runs} == {("mine",)}
+    assert {run.cfg.SOLVER.MAX_ITER for run in runs} == {7}
 
 
 def test_oracle_is_the_supervised_half_on_target_labels() -> None:
-    oracle = {cfg.RECIPE.STAGE: cfg for cfg in load_recipe(CONFIGS / "oracle.yaml")}
-    source = {cfg.RECIPE.STAGE: cfg for cfg in load_recipe(CONFIGS / "selftrain_icm.yaml")}
+    oracle = {run.name: run for run in load_recipe(CONFIGS / "oracle.yaml")}
+    source = {run.name: run for run in load_recipe(CONFIGS / "selftrain_icm.yaml")}
     assert sorted(oracle) == ["instance_source", "semantic_source"]
-    for stage, cfg in oracle.items():
-        ours, theirs = settings(cfg), settings(source[stage])
+    for stage, run in oracle.items():
+        ours, theirs = settings(run), settings(source[stage])
         assert [key for key in ours if ours[key] != theirs[key]] == ["DATASETS.SOURCE"]
     assert load_config(CONFIGS / "oracle.yaml").EVAL.SUPERVISED_ROW == "oracle"
 
@@ -83,125 +84,123 @@ def test_missing_config_file() -> None:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> CfgNode:
-    """The config of one stage below a temporary OUTPUT_DIR."""
+def stage(tmp_path: Path) -> StageRun:
+    """One stage below a temporary OUTPUT_DIR."""
     return load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", str(tmp_path)])[0]
 
 
-def test_finished_stage_is_not_run_again(stage: CfgNode) -> None:
+def test_finished_stage_is_not_run_again(stage: StageRun) -> None:
     visits: list[str] = []
 
-    def work(cfg: CfgNode) -> dict[str, Any]:
-        visits.append(cfg.OUTPUT_DIR)
+    def work(run: StageRun) -> dict[str, Any]:
+        visits.append(str(run.folder))
         return {"found": 3}
 
     run_once(stage, work)
     run_once(stage, work)
-    assert visits == [stage.OUTPUT_DIR]
-    done = read_done(stage.OUTPUT_DIR)
-    assert done["found"] == 3 and done["settings"]["SOLVER.MAX_ITER"] == stage.SOLVER.MAX_ITER
+    assert visits == [str(stage.folder)]
+    done = read_done(stage.folder)
+    assert done["found"] == 3 and done["settings"]["SOLVER.MAX_ITER"] == stage.cfg.SOLVER.MAX_ITER
 
 
-def test_failed_stage_is_run_again(stage: CfgNode) -> None:
-    def fail(cfg: CfgNode) -> None:
+def test_failed_stage_is_run_again(stage: StageRun) -> None:
+    def fail(run: StageRun) -> None:
         raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
         run_once(stage, fail)
     with pytest.raises(RecipeError, match="is not finished"):
-        read_done(stage.OUTPUT_DIR)
-    run_once(stage, lambda cfg: None)
-    assert read_done(stage.OUTPUT_DIR)["seconds"] >= 0
+        read_done(stage.folder)
+    run_once(stage, lambda run: None)
+    assert read_done(stage.folder)["seconds"] >= 0
 
 
-def test_other_settings_are_refused_and_named(stage: CfgNode) -> None:
-    run_once(stage, lambda cfg: None)
-    before = (Path(stage.OUTPUT_DIR) / "done.json").read_text()
-    changed = stage.clone()
-    changed.defrost()
-    changed.SOLVER.MAX_ITER += 1
-    with pytest.raises(RecipeError, match=rf"SOLVER.MAX_ITER was {stage.SOLVER.MAX_ITER}, is"):
-        run_once(changed, lambda cfg: None)
-    assert (Path(stage.OUTPUT_DIR) / "done.json").read_text() == before
+def test_other_settings_are_refused_and_named(stage: StageRun) -> None:
+    run_once(stage, lambda run: None)
+    before = (stage.folder / "done.json").read_text()
+    changed = stage.with_keys({"SOLVER.MAX_ITER": stage.cfg.SOLVER.MAX_ITER + 1})
+    with pytest.raises(RecipeError, match=rf"SOLVER.MAX_ITER was {stage.cfg.SOLVER.MAX_ITER}, is"):
+        run_once(changed, lambda run: None)
+    assert (stage.folder / "done.json").read_text() == before
 
 
-def test_moved_output_and_other_device_are_the_same_settings(stage: CfgNode, tmp_path: Path) -> None:
+def test_moved_output_and_other_device_are_the_same_settings(stage: StageRun, tmp_path: Path) -> None:
     moved = load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", "elsewhere", "DATALOADER.NUM_WORKERS", "2"])[0]
     assert json.dumps(settings(moved)) == json.dumps(settings(stage))
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_warm_up_ends_before_the_training(path: Path) -> None:
-    for cfg in load_recipe(path):
-        if not cfg.RECIPE.STAGE.endswith("_adapted"):
-            assert cfg.SOLVER.WARMUP_ITERS <= cfg.SOLVER.MAX_ITER // 4
+    for run in load_recipe(path):
+        if run.stage.work is Work.TRAIN:
+            assert run.cfg.SOLVER.WARMUP_ITERS <= run.cfg.SOLVER.MAX_ITER // 4
 
 
 def test_stage_built_on_an_older_run_is_refused(tmp_path: Path) -> None:
     source, adapted = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path)])
-    run_once(source, lambda cfg: None)
-    run_once(adapted, lambda cfg: None)
-    run_once(adapted, lambda cfg: None)
+    run_once(source, lambda run: None)
+    run_once(adapted, lambda run: None)
+    run_once(adapted, lambda run: None)
     (tmp_path / "semantic_source" / "done.json").unlink()
-    run_once(source, lambda cfg: None)
+    run_once(source, lambda run: None)
     with pytest.raises(RecipeError, match="built on an earlier run of semantic_source"):
-        run_once(adapted, lambda cfg: None)
+        run_once(adapted, lambda run: None)
 
 
 def test_a_stage_is_not_resumed_on_another_start(tmp_path: Path) -> None:
     """A needed stage that was made again since the interruption; `started.json` of older versions does not know it."""
     source, adapted = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path)])
-    run_once(source, lambda cfg: None)
-    stages._begin(adapted, resume=False)
+    run_once(source, lambda run: None)
+    note_start(adapted, resume=False)
     started = tmp_path / "semantic_adapted" / "started.json"
-    assert json.loads(started.read_text())["built_on"] == {"semantic_source": read_done(source.OUTPUT_DIR)["id"]}
-    stages._begin(adapted, resume=True)
+    assert json.loads(started.read_text())["built_on"] == {"semantic_source": read_done(source.folder)["id"]}
+    note_start(adapted, resume=True)
     (tmp_path / "semantic_source" / "done.json").unlink()
-    run_once(source, lambda cfg: None)
+    run_once(source, lambda run: None)
     with pytest.raises(RecipeError, match="semantic_adapted was built on an earlier run of semantic_source"):
-        stages._begin(adapted, resume=True)
+        note_start(adapted, resume=True)
     started.write_text(json.dumps({"settings": settings(adapted)}))
-    stages._begin(adapted, resume=True)
+    note_start(adapted, resume=True)
     (tmp_path / "semantic_source" / "done.json").unlink()
-    run_once(source, lambda cfg: None)
-    stages._begin(adapted, resume=False)  # from the beginning
+    run_once(source, lambda run: None)
+    note_start(adapted, resume=False)  # from the beginning
 
 
 def test_needed_stages_live_in_their_own_folder() -> None:
     """The asked stage is in OUTPUT_DIR, everything that it needs is found in RECIPE.NEEDS_DIR."""
-    stages = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", "mine", "RECIPE.NEEDS_DIR", "shared"])
-    assert [cfg.OUTPUT_DIR for cfg in stages] == [
+    runs = load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", "mine", "RECIPE.NEEDS_DIR", "shared"])
+    assert [run.cfg.OUTPUT_DIR for run in runs] == [
         *(f"shared/semantic_{stage}" for stage in ("source", "adapted", "selftrain")),
         *("shared/instance_source", "shared/instance_adapted", "mine/instance_selftrain"),
     ]
-    assert stages[-1].MODEL.WEIGHTS == "shared/instance_adapted/model_final.pth"
-    assert with_masks(stages[-1]).INPUT.PREDICTED_MASKS == "shared/semantic_selftrain/target_masks/index.json"
-    assert stages[2].MODEL.WEIGHTS == "shared/semantic_adapted/model_final.pth"
+    assert runs[-1].cfg.MODEL.WEIGHTS == "shared/instance_adapted/model_final.pth"
+    assert runs[-1].inputs.masks == "shared/semantic_selftrain/target_masks/index.json"
+    assert runs[2].cfg.MODEL.WEIGHTS == "shared/semantic_adapted/model_final.pth"
 
 
 def test_shared_stages_are_the_same_in_every_config(tmp_path: Path) -> None:
     """Where a stage is, and who asks for it, is no setting; a stage built on one made again is found out."""
     own = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path / "shared")])
-    for cfg in own:
-        run_once(cfg, lambda cfg: None)
+    for run in own:
+        run_once(run, lambda run: None)
     overrides = ["RECIPE.NEEDS_DIR", str(tmp_path / "shared"), "OUTPUT_DIR", str(tmp_path / "mine")]
     source, adapted, selftrain = load_recipe(CONFIGS / "semantic_selftrain.yaml", overrides)
     assert is_finished(source) and is_finished(adapted) and not is_finished(selftrain)
-    run_once(with_masks(selftrain), lambda cfg: None)
-    assert list(read_done(selftrain.OUTPUT_DIR)["built_on"]) == ["semantic_adapted"]
+    run_once(selftrain, lambda run: None)
+    assert list(read_done(selftrain.folder)["built_on"]) == ["semantic_adapted"]
     (tmp_path / "shared" / "semantic_adapted" / "done.json").unlink()
-    run_once(adapted, lambda cfg: None)
+    run_once(adapted, lambda run: None)
     with pytest.raises(RecipeError, match="built on an earlier run of semantic_adapted"):
-        is_finished(with_masks(selftrain))
+        is_finished(selftrain)
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "instance").glob("*.yaml")), ids=lambda path: path.name)
 def test_instance_configs_share_the_stages_of_the_main_recipe(path: Path) -> None:
     """With the same settings, so that the second one finds them finished."""
-    main = {cfg.OUTPUT_DIR: settings(cfg) for cfg in load_recipe(CONFIGS / "selftrain_icm.yaml")}
-    for cfg in load_recipe(path)[:-1]:
-        if not trains_groups(cfg):
-            assert main[cfg.OUTPUT_DIR] == settings(cfg)
+    main = {run.folder: settings(run) for run in load_recipe(CONFIGS / "selftrain_icm.yaml")}
+    for run in load_recipe(path)[:-1]:
+        if not run.has_groups:
+            assert main[run.folder] == settings(run)
 
 
 @pytest.mark.parametrize(
@@ -218,12 +217,11 @@ def test_instance_configs_share_the_stages_of_the_main_recipe(path: Path) -> Non
     ],
 )
 def test_instance_configs_have_the_same_iterations_over_all_groups(config: str, stage: str, iterations: int) -> None:
-    stages = {cfg.RECIPE.STAGE: cfg for cfg in load_recipe(CONFIGS / "instance" / f"{config}.yaml")}
-    assert sum(cfg.SOLVER.MAX_ITER for cfg in run_configs(stages[stage])) == pytest.approx(iterations, abs=1)
-    share = stages["instance_selftrain"].SOLVER.SOURCE_PER_BATCH / 8
-    assert (
-        config.endswith(f"_{100 * share:.0f}") and stages["instance_selftrain"].SOLVER.TARGET_PER_BATCH == 8 - 8 * share
-    )
+    stages = {run.name: run for run in load_recipe(CONFIGS / "instance" / f"{config}.yaml")}
+    assert sum(part.cfg.SOLVER.MAX_ITER for part in parts_of(stages[stage])) == pytest.approx(iterations, abs=1)
+    share = stages["instance_selftrain"].cfg.SOLVER.SOURCE_PER_BATCH / 8
+    assert config.endswith(f"_{100 * share:.0f}")
+    assert stages["instance_selftrain"].cfg.SOLVER.TARGET_PER_BATCH == 8 - 8 * share
 
 
 def test_icm_25_is_the_instance_self_training_of_the_main_recipe() -> None:

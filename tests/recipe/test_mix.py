@@ -10,13 +10,15 @@ from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.recipe.checks import check_stages
 from ptseg_d2.recipe.configs import load_recipe
-from ptseg_d2.recipe.groups import run_configs
-from ptseg_d2.recipe.mix import Scores, best_of_each_class, mean_stability, mix_row, score_by_labels
+from ptseg_d2.recipe.groups import parts_of
+from ptseg_d2.recipe.mix import Scores, best_of_each_class, mean_stability, score_by_labels
 from ptseg_d2.recipe.mix_candidates import Candidate, read_candidates
-from ptseg_d2.runs.records import built_on, run_once
+from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.runs.records import run_once
+from ptseg_d2.runs.upstream import built_on
+from ptseg_d2.stages import STAGES, StageRun
 
 import pytest
-from detectron2.config import CfgNode
 from tiny import CONFIGS
 
 INSTANCE = CONFIGS / "instance"
@@ -25,13 +27,13 @@ ALONE = ["RECIPE.NEEDS", "[]", "RECIPE.INIT_FROM", "", "RECIPE.MASKS_FROM", ""]
 
 def finish(config: str, output: Path, *overrides: str, groups: int | None = None) -> str:
     """Pretend that the self-training of a config is finished; returns its folder."""
-    cfg = load_recipe(INSTANCE / f"{config}.yaml", [*ALONE, "OUTPUT_DIR", str(output), *overrides])[-1]
-    for group in run_configs(cfg)[:groups]:
-        run_once(group, lambda cfg: None)
-    return str(cfg.OUTPUT_DIR)
+    run = load_recipe(INSTANCE / f"{config}.yaml", [*ALONE, "OUTPUT_DIR", str(output), *overrides])[-1]
+    for group in parts_of(run)[:groups]:
+        run_once(group, lambda run: None)
+    return str(run.folder)
 
 
-def mix(*runs: str, overrides: tuple[str, ...] = ()) -> CfgNode:
+def mix(*runs: str, overrides: tuple[str, ...] = ()) -> StageRun:
     return load_recipe(INSTANCE / "mix.yaml", [*ALONE, "INSTANCE.MIX_FROM", str(list(runs)), *overrides])[-1]
 
 
@@ -102,16 +104,17 @@ def test_a_mix_is_built_on_its_runs(tmp_path: Path) -> None:
 
 
 def test_a_choice_by_labels_reads_them_from_the_results_and_says_so(tmp_path: Path) -> None:
-    cfg = mix("a", overrides=("INSTANCE.MIX_BY", "oracle"))
-    assert (mix_row(cfg), mix_row(mix("a"))) == ("mix_oracle", "mix")
+    run = mix("a", overrides=("INSTANCE.MIX_BY", "oracle"))
+    rows = [ResultRows(one.cfg, [one]).row_of(STAGES["instance_mix"]) for one in (run, mix("a"))]
+    assert [(row.name, row.reads_labels) for row in rows] == [("mix_oracle", True), ("mix", False)]
     candidate = Candidate(str(tmp_path / "instance_selftrain"), "car", ("car",))
     with pytest.raises(RecipeError, match="--eval-only first"):
-        score_by_labels(cfg, candidate)
+        score_by_labels(run, candidate)
     row = {"per_class": {"car": {"AP50": 42.5}, "bus": {"AP50": 1.0}}}
-    results: dict[str, Any] = {"datasets": {"test": list(cfg.DATASETS.TEST)}, "instance": {"selftrain": row}}
+    results: dict[str, Any] = {"datasets": {"test": list(run.cfg.DATASETS.TEST)}, "instance": {"selftrain": row}}
     (tmp_path / "results.json").write_text(json.dumps(results))
-    assert score_by_labels(cfg, candidate) == {"car": {"value": 42.5}}
+    assert score_by_labels(run, candidate) == {"car": {"value": 42.5}}
     results["datasets"]["test"] = ["another"]
     (tmp_path / "results.json").write_text(json.dumps(results))
     with pytest.raises(RecipeError, match="which does not hold it"):
-        score_by_labels(cfg, candidate)
+        score_by_labels(run, candidate)

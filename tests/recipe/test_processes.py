@@ -10,28 +10,28 @@ import time
 from pathlib import Path
 
 from ptseg_d2.recipe.configs import load_recipe
-from ptseg_d2.recipe.groups import free_cached_memory, run_configs
+from ptseg_d2.recipe.groups import free_cached_memory, parts_of
 from ptseg_d2.recipe.launchers import processes as launching
 from ptseg_d2.recipe.launchers.interruption import sigterm_interrupts
 from ptseg_d2.recipe.launchers.processes import Processes, slot_environment, visible_gpus
+from ptseg_d2.stages import StageRun
 
 import pytest
 import torch
-from detectron2.config import CfgNode
 from tiny import CONFIGS
 
 
 @pytest.fixture
-def groups(tmp_path: Path) -> list[CfgNode]:
+def groups(tmp_path: Path) -> list[StageRun]:
     """Eight groups."""
-    return run_configs(load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", str(tmp_path)])[-1])
+    return parts_of(load_recipe(CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", str(tmp_path)])[-1])
 
 
 def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", code, *arguments]
 
 
-def test_all_groups_run_and_no_more_than_asked_at_once(groups: list[CfgNode], tmp_path: Path) -> None:
+def test_all_groups_run_and_no_more_than_asked_at_once(groups: list[StageRun], tmp_path: Path) -> None:
     """Each process makes a file while it runs and prints how many of them there are."""
     code = (
         "import sys, time, os, pathlib; mine = pathlib.Path(sys.argv[1]); mine.touch(); time.sleep(.2)\n"
@@ -40,12 +40,12 @@ def test_all_groups_run_and_no_more_than_asked_at_once(groups: list[CfgNode], tm
     alive = tmp_path / "alive"
     alive.mkdir()
 
-    def command(cfg: CfgNode) -> list[str]:
-        name = cfg.INSTANCE.GROUP[0]
+    def command(group: StageRun) -> list[str]:
+        name = group.inputs.group[0]
         return python(code, str(alive / name), "no train" if name == "train" else "")
 
     logs = Processes(command, 3)(groups)
-    assert [log.parent for log in logs] == [Path(cfg.OUTPUT_DIR) for cfg in groups]
+    assert [log.parent for log in logs] == [group.folder for group in groups]
     lines = [log.read_text().splitlines() for log in logs]
     assert {int(line[0].split()[0]) for line in lines} <= {1, 2, 3}
     assert {line[0].split()[1] for line in lines} == {str(max(1, torch.get_num_threads() // 3))}
@@ -71,11 +71,11 @@ def test_gpus_of_this_process(
     assert visible_gpus() == names
 
 
-def test_another_thread_may_launch_too(groups: list[CfgNode]) -> None:
+def test_another_thread_may_launch_too(groups: list[StageRun]) -> None:
     """Python sets signal handlers in the main thread only."""
     logs: list[Path] = []
     before = signal.getsignal(signal.SIGTERM)
-    thread = threading.Thread(target=lambda: logs.extend(Processes(lambda cfg: python("print(7)"), 2)(groups[:2])))
+    thread = threading.Thread(target=lambda: logs.extend(Processes(lambda group: python("print(7)"), 2)(groups[:2])))
     thread.start()
     thread.join()
     assert [log.read_text() for log in logs] == ["7\n", "7\n"]
@@ -97,11 +97,11 @@ def test_sigterm_is_held_back_until_the_end() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_the_parent_gives_its_gpu_memory_back_first(groups: list[CfgNode], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parent_gives_its_gpu_memory_back_first(groups: list[StageRun], monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(launching, "free_cached_memory", lambda: calls.append("freed"))
 
-    def command(cfg: CfgNode) -> list[str]:
+    def command(group: StageRun) -> list[str]:
         calls.append("started")
         return python("")
 
@@ -118,7 +118,7 @@ def test_memory_of_a_gpu_that_is_not_in_use_is_left_alone(initialized: bool, mon
     assert calls == ["emptied"] * initialized
 
 
-def test_processes_end_with_their_parent(groups: list[CfgNode], tmp_path: Path) -> None:
+def test_processes_end_with_their_parent(groups: list[StageRun], tmp_path: Path) -> None:
     code = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
     files = [tmp_path / f"pid{number}" for number in range(2)]
     names = iter(files)
@@ -131,7 +131,7 @@ def test_processes_end_with_their_parent(groups: list[CfgNode], tmp_path: Path) 
     before = signal.getsignal(signal.SIGTERM)
     threading.Thread(target=terminate, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        Processes(lambda cfg: python(code, str(next(names))), 2)(groups[:2])
+        Processes(lambda group: python(code, str(next(names))), 2)(groups[:2])
     for file in files:
         with pytest.raises(ProcessLookupError):
             os.kill(int(file.read_text()), 0)

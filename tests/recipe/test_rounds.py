@@ -14,19 +14,21 @@ from ptseg_d2.data.labels import read_labels
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.recipe.agreement import measure_agreement
 from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.recipe.models import StageModels
 from ptseg_d2.recipe.rounds import (
     agreement_basis,
     agreement_file,
     best_round,
     read_agreement,
     rounds_of,
-    stage_name,
     tried_rounds,
 )
 from ptseg_d2.recipe.runner import run_stages
 from ptseg_d2.recipe.target_files.guidance import oracle_guide
-from ptseg_d2.results.rows import Rows
-from ptseg_d2.runs.records import built_on, settings
+from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.runs.settings import settings
+from ptseg_d2.runs.upstream import built_on
+from ptseg_d2.stages import StageRun
 
 import cv2
 import numpy as np
@@ -38,9 +40,9 @@ RECIPE = CONFIGS / "selftrain_icm.yaml"
 ORACLE = ["RECIPE.GUIDANCE", "ground_truth", "RECIPE.ORACLE_GUIDANCE", "miniscapes_cityscapes_labeled_train"]
 
 
-def three_rounds(*overrides: str) -> dict[str, CfgNode]:
-    stages = load_recipe(RECIPE, ["RECIPE.ROUNDS", "3", "OUTPUT_DIR", "out", "RECIPE.NEEDS_DIR", "shared", *overrides])
-    return {stage_name(cfg): cfg for cfg in stages}
+def three_rounds(*overrides: str) -> dict[str, StageRun]:
+    runs = load_recipe(RECIPE, ["RECIPE.ROUNDS", "3", "OUTPUT_DIR", "out", "RECIPE.NEEDS_DIR", "shared", *overrides])
+    return {run.name: run for run in runs}
 
 
 def test_each_round_starts_from_the_last() -> None:
@@ -50,12 +52,10 @@ def test_each_round_starts_from_the_last() -> None:
         *("semantic_selftrain_round2", "instance_selftrain_round2"),
         *("semantic_selftrain_round3", "instance_selftrain_round3"),
     ]
-    chain = [
-        (stages[name].MODEL.WEIGHTS, stages[name].INPUT.PREDICTED_MASKS, stages[name].INPUT.GUIDANCE_MASKS)
-        for name in list(stages)[6:]
-    ]
+    later = [run.of_group(["car"]) if run.has_groups else run for run in list(stages.values())[6:]]
+    chain = [(run.cfg.MODEL.WEIGHTS, run.inputs.masks, run.inputs.guidance) for run in later]
     masks, guidance = "target_masks/index.json", "target_guidance/index.json"
-    group = "{group}/model_final.pth"
+    group = "car/model_final.pth"
     assert chain == [
         (
             "shared/semantic_selftrain/model_final.pth",
@@ -70,19 +70,19 @@ def test_each_round_starts_from_the_last() -> None:
         ),
         (f"out/instance_selftrain_round2/{group}", f"out/semantic_selftrain_round3/{masks}", ""),
     ]
-    assert [cfg.OUTPUT_DIR for cfg in stages.values()][-1] == "out/instance_selftrain_round3"
+    assert [str(run.folder) for run in stages.values()][-1] == "out/instance_selftrain_round3"
 
 
 def test_guidance_can_be_left_out_or_read_from_labels() -> None:
-    assert three_rounds("RECIPE.GUIDANCE", "none")["semantic_selftrain_round2"].INPUT.GUIDANCE_MASKS == ""
-    masks = {cfg.INPUT.GUIDANCE_MASKS for name, cfg in three_rounds(*ORACLE).items() if name.startswith("semantic")}
+    assert three_rounds("RECIPE.GUIDANCE", "none")["semantic_selftrain_round2"].inputs.guidance == ""
+    masks = {run.inputs.guidance for name, run in three_rounds(*ORACLE).items() if name.startswith("semantic")}
     assert masks == {"", "out/oracle_guidance/index.json"}
 
 
 def test_the_share_of_true_instances_is_a_setting_of_the_stages_that_it_guides(tmp_path: Path) -> None:
     stages = three_rounds(*ORACLE, "OUTPUT_DIR", str(tmp_path))
     key = "RECIPE.ORACLE_GUIDANCE_SHARE"
-    guided = [name for name, cfg in stages.items() if key in settings(cfg)]
+    guided = [name for name, run in stages.items() if key in settings(run)]
     assert guided == ["semantic_selftrain_round2", "semantic_selftrain_round3"]
     done = tmp_path / "semantic_selftrain_round2" / "done.json"
     done.parent.mkdir()
@@ -101,9 +101,9 @@ def test_what_true_instances_have_guided_says_so_in_its_name(
     for pair, agreement in zip(rounds_of(stages), agreements):
         agreement_file(pair).parent.mkdir()
         agreement_file(pair).write_text(json.dumps({"agreement": agreement, "basis": agreement_basis(pair)}))
-    rows = Rows(load_config(RECIPE, options), stages)
+    rows = ResultRows(load_config(RECIPE, options), stages)
     rounds = ["selftrain_round1", "selftrain_oracle_guidance_round2"] if len(agreements) > 1 else []
-    assert rows.panoptic_rows() == ["source", *rounds, f"selftrain{mark}"]
+    assert [row.name for row in rows.panoptic_rows()] == ["source", *rounds, f"selftrain{mark}"]
     assert rows.final[0] == ("semantic_selftrain" if kept == 1 else "semantic_selftrain_round2")
 
 
@@ -132,7 +132,7 @@ def test_the_last_round_of_the_rise_counts(agreements: list[float], best: int) -
 
 
 @pytest.fixture(scope="module")
-def two_rounds(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CfgNode, list[CfgNode]]]:
+def two_rounds(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CfgNode, list[StageRun]]]:
     """A tiny recipe after two rounds, in a world without any label of the target's training images."""
     root = tmp_path_factory.mktemp("rounds")
     shutil.copytree(drawn_world, root / "data")
@@ -145,36 +145,37 @@ def two_rounds(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield cfg, stages
 
 
-def test_both_rounds_are_tried_and_one_counts(two_rounds: tuple[CfgNode, list[CfgNode]]) -> None:
+def test_both_rounds_are_tried_and_one_counts(two_rounds: tuple[CfgNode, list[StageRun]]) -> None:
     cfg, stages = two_rounds
     agreements = [agreement for _, agreement in tried_rounds(stages)]
-    rows = Rows(cfg, stages)
-    assert rows.round_rows() == ["selftrain_round1", "selftrain_round2"]
+    rows = ResultRows(cfg, stages)
+    assert [row.name for row in rows.round_rows()] == ["selftrain_round1", "selftrain_round2"]
     expected = ["instance_selftrain", "instance_selftrain_round2"][best_round(agreements)]
     assert rows.final[1] == expected
-    assert rows.panoptic_rows() == ["source", "selftrain_round1", "selftrain_round2", "selftrain"]
+    names = [row.name for row in rows.panoptic_rows()]
+    assert names == ["source", "selftrain_round1", "selftrain_round2", "selftrain"]
 
 
-def test_guidance_is_a_class_an_island_or_nothing(two_rounds: tuple[CfgNode, list[CfgNode]]) -> None:
-    semantic = {stage_name(cfg): cfg for cfg in two_rounds[1]}["semantic_selftrain_round2"]
-    dicts = target_dicts(semantic)
+def test_guidance_is_a_class_an_island_or_nothing(two_rounds: tuple[CfgNode, list[StageRun]]) -> None:
+    (semantic,) = [run for run in two_rounds[1] if run.name == "semantic_selftrain_round2"]
+    dicts = target_dicts(semantic.cfg, semantic.inputs)
     assert len(dicts) == 6
     for item in dicts:
         guidance = cv2.imread(item["guidance_mask_file_name"], cv2.IMREAD_UNCHANGED)
         assert guidance.shape == (64, 128) and {*np.unique(guidance).tolist()} <= {*THING_IDS, 254, 255}
 
 
-def test_a_second_call_runs_nothing(two_rounds: tuple[CfgNode, list[CfgNode]]) -> None:
+def test_a_second_call_runs_nothing(two_rounds: tuple[CfgNode, list[StageRun]]) -> None:
     cfg, stages = two_rounds
     before = {path: path.stat().st_mtime_ns for path in Path(cfg.OUTPUT_DIR).rglob("*") if path.is_file()}
     run_stages(cfg, stages, resume=False)
     assert {path: path.stat().st_mtime_ns for path in Path(cfg.OUTPUT_DIR).rglob("*") if path.is_file()} == before
 
 
-def test_agreement_of_other_models_is_not_read(two_rounds: tuple[CfgNode, list[CfgNode]]) -> None:
+def test_agreement_of_other_models_is_not_read(two_rounds: tuple[CfgNode, list[StageRun]]) -> None:
     first = rounds_of(two_rounds[1])[0]
     assert read_agreement(first) is not None
-    done = Path(first[0].OUTPUT_DIR) / "done.json"
+    done = first.semantic.folder / "done.json"
     text = done.read_text()
     try:
         done.write_text(json.dumps({**json.loads(text), "id": "made again"}))
@@ -183,14 +184,16 @@ def test_agreement_of_other_models_is_not_read(two_rounds: tuple[CfgNode, list[C
         done.write_text(text)
 
 
-def test_a_model_agrees_with_itself(two_rounds: tuple[CfgNode, list[CfgNode]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_agrees_with_itself(
+    two_rounds: tuple[CfgNode, list[StageRun]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the student is the teacher and sees the same image, PQ is 100."""
     cfg, stages = two_rounds
-    rows, pair = Rows(cfg, stages), rounds_of(stages)[0]
-    teacher = rows.round_model(pair, "teacher")
-    monkeypatch.setattr(rows, "round_model", lambda *_: teacher)
-    monkeypatch.setattr("ptseg_d2.recipe.agreement.target_images", lambda cfg: (target_dicts(cfg), lambda x: x))
-    assert measure_agreement(rows, pair) == pytest.approx(100)
+    models, pair = StageModels(cfg, stages), rounds_of(stages)[0]
+    teacher = models.round_system(*pair, "teacher")
+    monkeypatch.setattr(models, "round_system", lambda *_: teacher)
+    monkeypatch.setattr("ptseg_d2.recipe.agreement.target_images", lambda *args: (target_dicts(*args), lambda x: x))
+    assert measure_agreement(models, pair) == pytest.approx(100)
 
 
 def test_oracle_guidance_is_a_share_of_the_true_instances(world: Path) -> None:

@@ -5,24 +5,23 @@ from __future__ import annotations
 from ptseg_d2.recipe import groups
 from ptseg_d2.recipe import stage_work as stages
 from ptseg_d2.recipe.configs import load_recipe
-from ptseg_d2.recipe.groups import group_config
 from ptseg_d2.recipe.stage_work import run_stage
+from ptseg_d2.stages import StageRun
 
 import pytest
-from detectron2.config import CfgNode
 from tiny import CONFIGS
 
 
-def recipe(name: str, *overrides: str) -> list[CfgNode]:
+def recipe(name: str, *overrides: str) -> list[StageRun]:
     return load_recipe(CONFIGS / name, ["OUTPUT_DIR", "out", *overrides])
 
 
-def masks_seen(cfg: CfgNode, monkeypatch: pytest.MonkeyPatch) -> str:
-    """INPUT.PREDICTED_MASKS as `run_stage` hands it on."""
+def masks_seen(run: StageRun, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The masks as `run_stage` hands them on."""
     seen: list[str] = []
     for module in (stages, groups):
-        monkeypatch.setattr(module, "run_once", lambda cfg, work: seen.append(cfg.INPUT.PREDICTED_MASKS))
-    run_stage(cfg, resume=False)
+        monkeypatch.setattr(module, "run_once", lambda run, work: seen.append(run.inputs.masks))
+    run_stage(run, resume=False)
     return seen[0]
 
 
@@ -35,5 +34,5 @@ def test_masks_of_the_user_win_over_those_of_an_earlier_stage(config: str, monke
 
 
 def test_masks_of_the_user_reach_every_group() -> None:
-    cfg = recipe("selftrain_icm.yaml", "INPUT.PREDICTED_MASKS", "mine/index.json")[-1]
-    assert group_config(cfg, ["car"]).INPUT.PREDICTED_MASKS == "mine/index.json"
+    run = recipe("selftrain_icm.yaml", "INPUT.PREDICTED_MASKS", "mine/index.json")[-1]
+    assert run.of_group(["car"]).inputs.masks == "mine/index.json"

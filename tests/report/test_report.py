@@ -15,6 +15,7 @@ from ptseg_d2.report.embeddings import Sample, _fewer
 from ptseg_d2.report.examples import class_legend
 from ptseg_d2.report.page import Block, Cell, Gallery, Section, Table, Text, number_cell, render
 from ptseg_d2.report.report import write_report
+from ptseg_d2.stages import StageRun
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(world: Path, tmp_path: Path) -> Iterator[tuple[CfgNode, list[CfgNode]]]:
+def run(world: Path, tmp_path: Path) -> Iterator[tuple[CfgNode, list[StageRun]]]:
     """Config and stages of an empty run folder."""
     overrides = [*TINY, "OUTPUT_DIR", str(tmp_path / "out")]
     (tmp_path / "out").mkdir()
@@ -41,9 +42,9 @@ def run(world: Path, tmp_path: Path) -> Iterator[tuple[CfgNode, list[CfgNode]]]:
     )
 
 
-def report(run: tuple[CfgNode, list[CfgNode]], rows: FakeRows) -> str:
+def report(run: tuple[CfgNode, list[StageRun]], rows: FakeRows | None = None) -> str:
     path = Path(run[0].OUTPUT_DIR) / "report.html"
-    assert write_report(*run, rows, path) == path  # type: ignore[arg-type]
+    assert write_report(run[0], rows or FakeRows(*run), path) == path
     return path.read_text(encoding="utf-8")
 
 
@@ -75,9 +76,9 @@ def test_numbers(value: float | None, interval: list[float | None] | None, text:
     assert (cell.value is None) == (text == "–")
 
 
-def test_all_sections_of_a_whole_run(run: tuple[CfgNode, list[CfgNode]]) -> None:
+def test_all_sections_of_a_whole_run(run: tuple[CfgNode, list[StageRun]]) -> None:
     write_run(*run)
-    page = report(run, FakeRows())
+    page = report(run)
     titles = re.findall(r"<h2>\d\. (.*?)</h2>", page)
     assert titles == [
         *("What ran", "Before and after", "Curves", "Per class", "Worst and best test images", "Embeddings"),
@@ -96,36 +97,36 @@ def test_all_sections_of_a_whole_run(run: tuple[CfgNode, list[CfgNode]]) -> None
     assert not re.search(r'(src|href)="(?!data:|#)', page) and "url(" not in page and "@import" not in page
 
 
-def test_best_images_are_not_among_the_worst(run: tuple[CfgNode, list[CfgNode]]) -> None:
+def test_best_images_are_not_among_the_worst(run: tuple[CfgNode, list[StageRun]]) -> None:
     write_run(*run)
     run[0].EVAL.REPORT_IMAGES = 2
-    text = report(run, FakeRows())
+    text = report(run)
     assert "Worst 2 of 3 images" in text and "Best 1 of 3 images" in text
     assert [pq for _, pq in re.findall(r"PQ (\S+) → (\S+)</h3>", text)] == ["1.0", "11.0", "21.0"]
 
 
-def test_an_empty_folder_gives_a_report_that_says_what_is_missing(run: tuple[CfgNode, list[CfgNode]]) -> None:
-    page = report(run, FakeRows([]))
+def test_an_empty_folder_gives_a_report_that_says_what_is_missing(run: tuple[CfgNode, list[StageRun]]) -> None:
+    page = report(run, FakeRows(*run, []))
     missing = " ".join(re.findall(r'<p class="missing">(.*?)</p>', page))
     for part in ("holds no scores", "Without curves", "per class", "confusion matrix", "lacks a branch", "No pictures"):
         assert part in missing
 
 
-def test_no_instance_and_no_truth_of_an_image(run: tuple[CfgNode, list[CfgNode]]) -> None:
+def test_no_instance_and_no_truth_of_an_image(run: tuple[CfgNode, list[StageRun]]) -> None:
     write_run(*run)
     details = Path(run[0].OUTPUT_DIR) / "details" / "selftrain.json"
     details.write_text(json.dumps({"panoptic": {"images": [{"image_id": "gone", "PQ": 1.0}]}}))
-    rows = FakeRows()
+    rows = FakeRows(*run)
     rows.networks = []  # no class is separated, so that no thing is found
     page = report(run, rows)
     assert "No instance was found in 3 evenly spread test images." in page
     assert "No confusion matrix" in page and "Worst 1 of 1 images" in page
 
 
-def test_one_row_only(run: tuple[CfgNode, list[CfgNode]]) -> None:
+def test_one_row_only(run: tuple[CfgNode, list[StageRun]]) -> None:
     """As of the oracle recipe: there is no before."""
     write_run(*run)
-    page = report(run, FakeRows(["selftrain"]))
+    page = report(run, FakeRows(*run, ["selftrain"]))
     assert re.findall(r": (PQ [^<]*)</h3>", page) == ["PQ 1.0", "PQ 11.0", "PQ 21.0"]
 
 

@@ -36,7 +36,7 @@ def page(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(drawn_world))
         write_run(cfg, stages)
-        return write_report(cfg, stages, FakeRows(), root / "report.html")  # type: ignore[arg-type]
+        return write_report(cfg, FakeRows(cfg, stages), root / "report.html")
 
 
 @pytest.fixture

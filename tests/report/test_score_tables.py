@@ -15,6 +15,7 @@ from ptseg_d2.report.score_tables import (
     row_cell,
     score_blocks,
 )
+from ptseg_d2.results.row import Row
 
 import pytest
 
@@ -62,9 +63,11 @@ def test_other_worlds_stand_beside_no_street_scores() -> None:
     assert found.fixed_rows == [] and found.fixed_title == "" and "PQ16" not in found.columns
 
 
-@pytest.mark.parametrize("name, marked", [("source", False), ("oracle", True), ("mix_oracle", True)])
-def test_rows_that_use_target_labels_are_marked(name: str, marked: bool) -> None:
-    assert row_cell(name).mark == (ORACLE_MARK if marked else "")
+@pytest.mark.parametrize(
+    "row, marked", [(Row("source"), False), (Row("oracle"), True), (Row("mix", chosen_by_labels=True), True)]
+)
+def test_rows_that_use_target_labels_are_marked(row: Row, marked: bool) -> None:
+    assert row_cell(row).mark == (ORACLE_MARK if marked else "")
 
 
 def test_true_class_masks_are_an_oracle() -> None:

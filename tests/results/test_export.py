@@ -11,7 +11,8 @@ from ptseg_d2.errors import RecipeError
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 from ptseg_d2.results import export as export_module
 from ptseg_d2.results.export import PanopticExport
-from ptseg_d2.results.rows import Rows
+from ptseg_d2.results.row import Row
+from ptseg_d2.results.rows import ResultRows
 
 import cv2
 import export_coco_panoptic
@@ -146,11 +147,11 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every row is the model above; the rows that were asked for."""
     asked: list[str] = []
 
-    def panoptic(self: Rows, row: str) -> HalfRoad:
-        asked.append(row)
+    def panoptic(self: ResultRows, row: Row) -> HalfRoad:
+        asked.append(row.name)
         return HalfRoad()
 
-    monkeypatch.setattr(Rows, "panoptic", panoptic)
+    monkeypatch.setattr(ResultRows, "panoptic", panoptic)
     return asked
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.recipe.configs import load_recipe
+from ptseg_d2.runs.done import read_done
 from ptseg_d2.runs.lock import RUNNING, only_here
-from ptseg_d2.runs.records import read_done, run_once
+from ptseg_d2.runs.records import run_once
+from ptseg_d2.stages import StageRun
 
 import pytest
-from detectron2.config import CfgNode
 from tiny import CONFIGS
 
 HOLD = (
@@ -25,37 +26,37 @@ HOLD = (
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> CfgNode:
+def stage(tmp_path: Path) -> StageRun:
     """A stage that needs nothing."""
     return load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", str(tmp_path)])[0]
 
 
-def test_a_second_command_is_refused_while_the_first_runs_and_may_go_on_when_it_is_killed(stage: CfgNode) -> None:
-    folder = Path(stage.OUTPUT_DIR)
+def test_a_second_command_is_refused_while_the_first_runs_and_may_go_on_when_it_is_killed(stage: StageRun) -> None:
+    folder = stage.folder
     folder.mkdir()
     with subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "held\n"
         with pytest.raises(RecipeError, match=rf"process {other.pid} on .*{RUNNING}\. Wait .* or delete that file"):
-            run_once(stage, lambda cfg: None)
+            run_once(stage, lambda run: None)
         assert (folder / RUNNING).exists()
         os.kill(other.pid, signal.SIGKILL)
         os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # ended, but still a zombie of ours
-        run_once(stage, lambda cfg: None)
+        run_once(stage, lambda run: None)
     assert read_done(folder)["seconds"] >= 0
     assert not (folder / RUNNING).exists()
 
 
-def test_the_file_lives_as_long_as_the_work(stage: CfgNode) -> None:
-    path = Path(stage.OUTPUT_DIR) / RUNNING
+def test_the_file_lives_as_long_as_the_work(stage: StageRun) -> None:
+    path = stage.folder / RUNNING
 
-    def fail(cfg: CfgNode) -> None:
+    def fail(run: StageRun) -> None:
         assert json.loads(path.read_text())["pid"] == os.getpid()
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
         run_once(stage, fail)
     assert not path.exists()
-    run_once(stage, lambda cfg: None)
+    run_once(stage, lambda run: None)
     run_once(stage, fail)  # finished: nothing is done, nothing held
     assert not path.exists()
 
@@ -84,13 +85,13 @@ def test_what_a_file_left_behind_means(
 
 
 def test_a_stage_that_another_command_finished_meanwhile_is_not_run_again(
-    stage: CfgNode, monkeypatch: pytest.MonkeyPatch
+    stage: StageRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It finishes between the first look and the claim."""
     visits: list[str] = []
 
-    def work(cfg: CfgNode) -> None:
-        visits.append(cfg.OUTPUT_DIR)
+    def work(run: StageRun) -> None:
+        visits.append(str(run.folder))
 
     def claim(path: Path) -> None:
         with monkeypatch.context() as patch:

@@ -66,7 +66,7 @@ def test_imagenet_weights_reach_student_and_teacher(name: str, tmp_path: Path) -
 def test_a_fresh_trainer_and_the_stages_load_them_so(world: Path, tmp_path: Path) -> None:
     backbone = write_backbone(build("semantic_selftrain.yaml", seed=0).student, tmp_path / "R.pkl")
     overrides = [*TINY, "OUTPUT_DIR", str(tmp_path / "out"), "RECIPE.INIT_FROM", "", "MODEL.WEIGHTS"]
-    cfg = load_recipe(CONFIGS / "semantic_selftrain.yaml", [*overrides, str(tmp_path / "R.pkl")])[-1]
+    cfg = load_recipe(CONFIGS / "semantic_selftrain.yaml", [*overrides, str(tmp_path / "R.pkl")])[-1].cfg
     Path(cfg.OUTPUT_DIR).mkdir(parents=True)
     trainer = Trainer(cfg)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ptseg_d2.losses.embedding import EmbeddingLoss
-from ptseg_d2.training.hooks import EpsilonDecayHook
+from ptseg_d2.modeling.hooks import EpsilonDecayHook
 from ptseg_d2.training.trainer import Trainer
 
 import pytest

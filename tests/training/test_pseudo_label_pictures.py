@@ -8,18 +8,20 @@ from typing import Any
 
 from ptseg_d2.classes.streets import COLORS
 from ptseg_d2.data.dataset_dicts import load_dataset
+from ptseg_d2.modeling.building import build_stage_model
+from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
+from ptseg_d2.modeling.teachers.semantic_teacher import SemanticMomentumTeacher
 from ptseg_d2.recipe import stage_work as stages
 from ptseg_d2.recipe.configs import load_recipe
+from ptseg_d2.stages import StageRun
 from ptseg_d2.training import pseudo_label_pictures as pictures
 from ptseg_d2.training.probing import target_images
-from ptseg_d2.training.trainer import Trainer
 from ptseg_d2.visualization.panels import split_pair
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from detectron2.config import CfgNode
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import CONFIGS, TINY
 
@@ -27,12 +29,16 @@ TWIN = "miniscapes_cityscapes_labeled_train"
 CONFIG_OF = {"semantic": "semantic_selftrain.yaml", "instance": "selftrain_icm.yaml"}
 
 
-def config(branch: str, masks: Path, output: Path, *overrides: str) -> CfgNode:
+def run_of(branch: str, masks: Path, output: Path, *overrides: str) -> StageRun:
     alone = ["RECIPE.INIT_FROM", "", "RECIPE.MASKS_FROM", "", "INPUT.PREDICTED_MASKS", str(masks)]
-    stage = load_recipe(CONFIGS / CONFIG_OF[branch], [*TINY, *alone, "SOLVER.MAX_ITER", "4", *overrides])[-1].clone()
-    stage.defrost()
-    stage.OUTPUT_DIR = str(output)
-    return stage
+    run = load_recipe(CONFIGS / CONFIG_OF[branch], [*TINY, *alone, "SOLVER.MAX_ITER", "4", *overrides])[-1]
+    return run.with_keys({"OUTPUT_DIR": str(output)})
+
+
+def semantic_model(run: StageRun) -> SemanticMomentumTeacher:
+    model = build_stage_model(run.cfg, run.inputs)
+    assert isinstance(model, SemanticMomentumTeacher)
+    return model
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -42,10 +48,10 @@ def weights(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("branch", ["semantic", "instance"])
 def test_files_tensorboard_and_the_same_weights(branch: str, masks: Path, tmp_path: Path) -> None:
-    on = config(branch, masks, tmp_path / "with", "EVAL.PSEUDO_LABEL_PICTURES", "2", "VIS_PERIOD", "3")
-    off = config(branch, masks, tmp_path / "without", "EVAL.PSEUDO_LABEL_PICTURES", "0")
-    for cfg in (on, off):
-        stages.train(cfg, resume=False)
+    on = run_of(branch, masks, tmp_path / "with", "EVAL.PSEUDO_LABEL_PICTURES", "2", "VIS_PERIOD", "3")
+    off = run_of(branch, masks, tmp_path / "without", "EVAL.PSEUDO_LABEL_PICTURES", "0")
+    for run in (on, off):
+        stages.train(run, resume=False)
     watched, plain = weights(tmp_path / "with"), weights(tmp_path / "without")
     assert watched.keys() == plain.keys()
     assert all(torch.equal(torch.as_tensor(plain[name]), torch.as_tensor(watched[name])) for name in plain)
@@ -69,10 +75,10 @@ def test_files_tensorboard_and_the_same_weights(branch: str, masks: Path, tmp_pa
 
 
 def test_a_resumed_run_leaves_earlier_pictures_alone(masks: Path, tmp_path: Path) -> None:
-    cfg = config("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "1")
-    whole = config("semantic", masks, tmp_path / "whole", "EVAL.PSEUDO_LABEL_PICTURES", "1")
+    run = run_of("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "1")
+    whole = run_of("semantic", masks, tmp_path / "whole", "EVAL.PSEUDO_LABEL_PICTURES", "1")
     stages.train(whole, resume=False)
-    stages.train(cfg, resume=False)
+    stages.train(run, resume=False)
     folder = tmp_path / "run" / "pseudo_labels"
     first, middle, last = sorted(folder.iterdir())
     for path in (tmp_path / "run").glob("model_*.pth"):
@@ -82,7 +88,7 @@ def test_a_resumed_run_leaves_earlier_pictures_alone(masks: Path, tmp_path: Path
     for path in (first, middle):
         path.write_bytes(b"kept")
     last.unlink()
-    stages.train(cfg, resume=True)
+    stages.train(run, resume=True)
     assert sorted(folder.iterdir()) == [first, middle, last]
     assert first.read_bytes() == middle.read_bytes() == b"kept"
     assert last.read_bytes() == (tmp_path / "whole" / "pseudo_labels" / last.name).read_bytes()
@@ -92,15 +98,15 @@ def test_a_new_run_removes_the_pictures_of_another(masks: Path, tmp_path: Path) 
     old = tmp_path / "run" / "pseudo_labels" / "0000009_gone.png"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"old")
-    stages.train(config("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "1"), resume=False)
+    stages.train(run_of("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "1"), resume=False)
     assert not old.exists()
 
 
 def test_semantic_labels_are_those_of_a_step_on_the_whole_image(masks: Path, tmp_path: Path) -> None:
     """Fixed masks as labels: the picture is the image beside the mask in its colours; void is striped grey."""
-    cfg = config("semantic", masks, tmp_path, "MODEL.SELF_TRAINING.PSEUDO_LABELS", "predicted")
-    model = Trainer.build_model(cfg).eval()
-    images, noise = target_images(cfg)
+    run = run_of("semantic", masks, tmp_path, "MODEL.SELF_TRAINING.PSEUDO_LABELS", "predicted")
+    model = semantic_model(run).eval()
+    images, noise = target_images(run.cfg, run.inputs)
     prior = model.labeler.class_prior.clone()
     left, right = split_pair(pictures.draw_pseudo_labels(model, images[0], noise, COLORS))
     assert torch.equal(model.labeler.class_prior, prior)
@@ -115,26 +121,28 @@ def test_semantic_labels_are_those_of_a_step_on_the_whole_image(masks: Path, tmp
 def test_groups_look_at_images_that_show_their_classes(masks: Path, tmp_path: Path) -> None:
     shares = json.loads(masks.read_text())["images"]
     cars = {image_id for image_id, entry in shares.items() if entry["class_shares"][13] >= 2e-3}
-    cfg = config("instance", masks, tmp_path, "EVAL.PSEUDO_LABEL_PICTURES", "9", "INSTANCE.GROUP", "['car']")
-    hook = pictures.PseudoLabelPictures(cfg, Trainer.build_model(cfg))
+    run = run_of("instance", masks, tmp_path, "EVAL.PSEUDO_LABEL_PICTURES", "9").of_group(["car"])
+    model = build_stage_model(run.cfg, run.inputs)
+    assert isinstance(model, MomentumTeacher)
+    hook = pictures.PseudoLabelPictures(run.cfg, run.inputs, model)
     assert {item["image_id"] for item in hook.images} == cars
     only_none = [{"class_shares": [0.0] * 19}]
-    assert pictures._with_things(only_none, [13], 2e-3) == only_none
+    assert model.worth_showing(only_none) == only_none
 
 
 def test_nothing_is_drawn_where_nothing_is_labelled(masks: Path, tmp_path: Path) -> None:
-    cfg = config("semantic", masks, tmp_path, "MODEL.SELF_TRAINING.PSEUDO_LABELS", "none")
-    cfg.INPUT.MASK_RATIO, cfg.MODEL.SELF_TRAINING.CLASS_MIX = 0.0, False
-    assert not pictures.makes_labels(Trainer.build_model(cfg))
+    nothing = ["MODEL.SELF_TRAINING.PSEUDO_LABELS", "none", "INPUT.MASK_RATIO", "0.0"]
+    run = run_of("semantic", masks, tmp_path, *nothing, "MODEL.SELF_TRAINING.CLASS_MIX", "False")
+    assert not semantic_model(run).makes_labels
 
 
 def test_a_bad_image_has_no_picture_and_ends_nothing(
     masks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cfg = config("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "2")
-    first, last = target_images(cfg)[0][:: len(load_dataset((TWIN,), "test")) - 1]
+    run = run_of("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "2")
+    first, last = target_images(run.cfg, run.inputs)[0][:: len(load_dataset((TWIN,), "test")) - 1]
     Path(first["file_name"]).write_bytes(b"no image")
-    stages.train(cfg, resume=False)
+    stages.train(run, resume=False)
     names = {path.name[8:-4] for path in (tmp_path / "run" / "pseudo_labels").iterdir()}
     assert names == {last["image_id"]}
     assert "No picture of a pseudo label" in caplog.text and first["file_name"] in caplog.text

@@ -9,14 +9,19 @@ from functools import partial
 from typing import Any
 
 from ptseg_d2.data.datasets import classes_of
+from ptseg_d2.data.image_files import read_one_channel
+from ptseg_d2.data.mappers import TestMapper
+from ptseg_d2.errors import check_choice
 from ptseg_d2.inference.clusterers import Clustering, cluster_things
 from ptseg_d2.losses.consistency import ConsistencyLoss
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet, shrink_labels
+from ptseg_d2.modeling.hooks import TeacherUpdate
 from ptseg_d2.modeling.options import build_clustering
-from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
+from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher, Noise, PseudoLabelImage
 from ptseg_d2.modeling.teachers.rotation import rotate, stays_inside
 from ptseg_d2.pseudo_labels.instance import detected_instances, stable_instances
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -27,6 +32,9 @@ from torch import Tensor
 @META_ARCH_REGISTRY.register()
 class EmbeddingMomentumTeacher(MomentumTeacher):
     """Clusters the teacher's embeddings inside predicted class masks into pseudo instances."""
+
+    separates_groups = True
+    """It may be trained for one group of classes, its `thing_ids`."""
 
     config_node = "INSTANCE"
     student: EmbeddingUNet
@@ -87,8 +95,9 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "ramp_iterations": instance.RAMP_ITERS,
             "bn_stats": instance.BN_STATS,
             "evaluate": instance.EVALUATE,
+            "update": _teacher_update(cfg),
             "seed": max(cfg.SEED, 0),
-            "thing_ids": classes.ids(instance.GROUP) if instance.GROUP else classes.thing_ids,
+            "thing_ids": classes.thing_ids,
             "min_mask_share": instance.MIN_MASK_AREA,
             "min_share": instance.MIN_AREA,
             "stability": instance.STABILITY,
@@ -98,6 +107,44 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
             "max_rotation": instance.CONSISTENCY_ROTATION,
             "detected_iterations": instance.DETECTED_ITERS,
         }
+
+    @classmethod
+    def needs_masks(cls, cfg: CfgNode) -> str:
+        """See `MomentumTeacher`."""
+        return "MODEL.META_ARCHITECTURE = 'EmbeddingMomentumTeacher'"
+
+    @classmethod
+    def needs_detections(cls, cfg: CfgNode) -> bool:
+        """See `MomentumTeacher`."""
+        return cfg.INSTANCE.DETECTED_ITERS > 0
+
+    def worth_showing(self, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The images in which enough of some class was predicted to be clustered; all of them if there is none."""
+        shares = [np.max([item["class_shares"][i] for i in self.thing_ids]) for item in images]
+        return [item for item, share in zip(images, shares) if share >= self.min_mask_share] or images
+
+    def pseudo_label_image(self, item: dict[str, Any], noise: Noise) -> PseudoLabelImage:
+        """See `MomentumTeacher`."""
+        ids, _ = self.pseudo_instances(*self.encode_image(item, noise))
+        return PseudoLabelImage(True, ids.cpu().numpy())
+
+    @torch.no_grad()
+    def encode_image(self, item: dict[str, Any], noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+        """What the teacher makes of an image and the student of its noisy version, as in training.
+
+        Args:
+            item: with `class_mask_file_name`; the model is in evaluation mode.
+            noise: of the student's image; draws from the global random generators.
+
+        Returns:
+            (E, h, w) embeddings of the teacher, those of the student, (h, w) int64 predicted classes.
+        """
+        assert not self.training
+        image = TestMapper()(dict(item))["image"]
+        teacher = self.teacher.predict_strided(image[None])[0]
+        student = self.student.predict_strided(noise(image)[None])[0]
+        sem_seg = torch.from_numpy(read_one_channel(item["class_mask_file_name"]).astype(np.int64))
+        return teacher, student, shrink_labels(sem_seg[None], teacher.shape[-2:])[0].to(self.device)
 
     def target_losses(self, target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, Tensor]:
         """The terms of `EmbeddingLoss` on the pseudo instances of the target views, and `ConsistencyLoss` if it is on.
@@ -192,3 +239,15 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         storage.put_scalar("pseudo/stability", sum(scores) / max(1, len(scores)))
         unstable = sum(score < self.stability for score in scores)
         storage.put_scalar("pseudo/unstable", unstable / max(1, len(scores)))
+
+
+def _teacher_update(cfg: CfgNode) -> TeacherUpdate:
+    """How INSTANCE.TEACHER follows the student.
+
+    Raises:
+        ValueError: unknown choice.
+    """
+    check_choice("INSTANCE.TEACHER", cfg.INSTANCE.TEACHER, ("frozen", "ema"))
+    if cfg.INSTANCE.TEACHER == "frozen":
+        return TeacherUpdate(momentum=0.0, interval=cfg.INSTANCE.REFRESH_INTERVAL)
+    return TeacherUpdate(momentum=cfg.INSTANCE.EMA_DECAY)

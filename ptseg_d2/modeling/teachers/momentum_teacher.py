@@ -1,32 +1,54 @@
 """Student and teacher in one module: the base of both self-training meta-architectures.
 
 A `MomentumTeacher` holds two copies of one network. The student is trained; the teacher, always in
-evaluation mode, makes pseudo labels and is changed by hooks only (`ptseg_d2.training.hooks`), after the
+evaluation mode, makes pseudo labels and is changed by hooks only (`ptseg_d2.modeling.hooks`), after the
 optimiser step. Both, and every counter, live in the state dict, so that a killed run resumes exactly.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from ptseg_d2.errors import check_choice
 from ptseg_d2.modeling.distributed import average_statistics_
 from ptseg_d2.modeling.ema import copy_, update_ema_
+from ptseg_d2.modeling.hooks import TeacherUpdate
 from ptseg_d2.modeling.network import DenseNetwork
 from ptseg_d2.random_states import seeded
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
 from detectron2.utils import comm
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+Noise = Callable[[Tensor], Tensor]
+"""(3, H, W) grey levels -> the same, as the student sees them in training."""
+
+
+class PseudoLabelImage(NamedTuple):
+    """The pseudo label of a whole image.
+
+    Attributes:
+        shows_instances: whether the values are instance ids (0 = none, -1 = ignored) or classes (255 = unsure).
+        values: (h, w) int64.
+    """
+
+    shows_instances: bool
+    values: NDArray[np.int64]
 
 
 class MomentumTeacher(nn.Module):
     """Holds student and teacher; sub-classes add the target loss."""
+
+    learns_from_target = True
+    """Training opens the target stream, too."""
 
     config_node = "MODEL.SELF_TRAINING"
     """Of the options of student and teacher, for messages."""
@@ -43,6 +65,7 @@ class MomentumTeacher(nn.Module):
         ramp_iterations: int,
         bn_stats: str,
         evaluate: str,
+        update: TeacherUpdate | None = None,
         seed: int = 0,
     ) -> None:
         """
@@ -55,6 +78,7 @@ class MomentumTeacher(nn.Module):
                 by its own batch and lets the running statistics follow the target batches only (with ClassMix these
                 hold the pasted source pixels too).
             evaluate: "student" or "teacher", the one that predicts in evaluation mode.
+            update: how the teacher follows the student; None = the default average.
             seed: of the random numbers of training steps (mixing, masking, anchors).
         """
         super().__init__()
@@ -66,9 +90,20 @@ class MomentumTeacher(nn.Module):
         self.ramp_iterations = ramp_iterations
         self.bn_stats = bn_stats
         self.evaluate = evaluate
+        self.update = update or TeacherUpdate()
         self.seed = seed
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
         self._register_load_state_dict_pre_hook(spread_single_network_)
+
+    @classmethod
+    def needs_masks(cls, cfg: CfgNode) -> str:
+        """The choice of a config by which it learns from predicted class masks, for messages; "" = it does not."""
+        return ""
+
+    @classmethod
+    def needs_detections(cls, cfg: CfgNode) -> bool:
+        """Whether it learns from a detector's instances."""
+        return False
 
     @property
     def device(self) -> torch.device:
@@ -83,6 +118,28 @@ class MomentumTeacher(nn.Module):
             for module in batch_norms(self.student):
                 module.eval()
         return self
+
+    @property
+    def makes_labels(self) -> bool:
+        """Whether it has a pseudo label to show."""
+        return True
+
+    def build_hooks(self) -> list[HookBase]:
+        """What changes it in training besides the optimiser."""
+        return [self.update.build_hook(self), *self.student.build_hooks()]
+
+    def worth_showing(self, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of some target images whose pseudo labels show something; all of them if none does."""
+        return images
+
+    def pseudo_label_image(self, item: dict[str, Any], noise: Noise) -> PseudoLabelImage:
+        """What a step would make the student learn on a target image, the whole image being its only view.
+
+        Args:
+            item: entry of the target, in evaluation mode.
+            noise: of the image that the student sees.
+        """
+        raise NotImplementedError("MomentumTeacher is abstract: use its semantic or embedding sub-class")
 
     def update_teacher_(self, momentum: float) -> None:
         """teacher <- momentum teacher + (1 - momentum) student, buffers included; the same in every process."""

@@ -5,16 +5,25 @@ Shapes: G target images, V views each, C classes, H x W the crop.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from ptseg_d2.classes.tables import VOID
 from ptseg_d2.data.augmentation import Photometric
+from ptseg_d2.data.image_files import read_image
+from ptseg_d2.data.mappers import TargetViewsMapper
 from ptseg_d2.losses.semantic import charbonnier_entropy, focal_confidence_loss
+from ptseg_d2.modeling.hooks import TeacherUpdate
 from ptseg_d2.modeling.network import stack_images
 from ptseg_d2.modeling.semantic_segmentor import SemanticNetwork
 from ptseg_d2.modeling.teachers.class_mix import choose_classes, paste
 from ptseg_d2.modeling.teachers.masking import random_blocks
-from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher, untracked_statistics
+from ptseg_d2.modeling.teachers.momentum_teacher import (
+    MomentumTeacher,
+    Noise,
+    PseudoLabelImage,
+    untracked_statistics,
+)
 from ptseg_d2.modeling.teachers.semantic_labeler import PseudoLabels, SemanticLabeler
 
 import torch
@@ -23,6 +32,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+NO_NOISE = Photometric(jitter=0.0, jitter_probability=0.0, blur=(0.1, 0.1), blur_probability=0.0)
 MIX_BLUR = (0.15, 1.15)
 """Range of the Gaussian sigma in pixels on mixed images (DACS)."""
 
@@ -95,6 +105,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
             "ramp_iterations": options.RAMP_ITERS,
             "bn_stats": options.BN_STATS,
             "evaluate": options.EVALUATE,
+            "update": TeacherUpdate(options.EMA_DECAY, options.EMA_INTERVAL, options.EMA_WARMUP),
             "seed": max(cfg.SEED, 0),
             "labeler": SemanticLabeler.from_config(cfg),
             # The class prior of the focal weight is SAC's; DACS and fixed masks know none.
@@ -107,6 +118,33 @@ class SemanticMomentumTeacher(MomentumTeacher):
             "entropy_weight": options.ENTROPY_WEIGHT,
             "entropy_power": options.ENTROPY_POWER,
         }
+
+    @classmethod
+    def needs_masks(cls, cfg: CfgNode) -> str:
+        """See `MomentumTeacher`: fixed labels are such masks."""
+        is_fixed = cfg.MODEL.SELF_TRAINING.PSEUDO_LABELS == "predicted"
+        return "MODEL.SELF_TRAINING.PSEUDO_LABELS = 'predicted'" if is_fixed else ""
+
+    @property
+    def makes_labels(self) -> bool:
+        """See `MomentumTeacher`."""
+        return self.labeler.kind != "none"
+
+    @torch.no_grad()
+    def pseudo_label_image(self, item: dict[str, Any], noise: Noise) -> PseudoLabelImage:
+        """See `MomentumTeacher`; the class prior takes the image in, but only in a copy of the labeler."""
+        height, width = read_image(item["file_name"]).shape[:2]
+        whole = TargetViewsMapper(
+            crop=(height, width),
+            pre_scale=(1.0, 1.0),
+            num_views=1,
+            zoom=(1.0, 1.0),
+            flip=0.0,
+            canvas_flip=0.0,
+            photometric=NO_NOISE,  # nobody looks at the student's view
+        )
+        pseudo = copy.deepcopy(self.labeler)(self.teacher, [whole(item)], torch.Size((height, width)))
+        return PseudoLabelImage(False, pseudo.labels[0].cpu().numpy())
 
     def target_losses(self, target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Losses of the student's noisy views on the pseudo labels, keys `loss_*_target`."""

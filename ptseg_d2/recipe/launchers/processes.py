@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ptseg_d2.recipe.groups import free_cached_memory, run_name
+from ptseg_d2.recipe.groups import free_cached_memory
 from ptseg_d2.recipe.launchers.interruption import sigterm_interrupts
+from ptseg_d2.stages import StageRun
 
 import torch
-from detectron2.config import CfgNode
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ STOP_SECONDS = 20
 class Processes:
     """A `Launcher` that keeps a number of processes busy until every group has had its turn."""
 
-    def __init__(self, command: Callable[[CfgNode], list[str]], num_at_once: int) -> None:
+    def __init__(self, command: Callable[[StageRun], list[str]], num_at_once: int) -> None:
         """
         Args:
             command: the command line that trains a group.
@@ -38,7 +38,7 @@ class Processes:
         self.command = command
         self.num_at_once = num_at_once
 
-    def __call__(self, groups: Sequence[CfgNode]) -> list[Path]:
+    def __call__(self, groups: Sequence[StageRun]) -> list[Path]:
         """See `Launcher`."""
         waiting = list(groups)
         num_slots = min(self.num_at_once, len(waiting))
@@ -55,10 +55,10 @@ class Processes:
                     del running[slot]
         return [console_file(group) for group in groups]
 
-    def _start(self, group: CfgNode, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, group: StageRun, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         path = console_file(group)
         path.parent.mkdir(parents=True, exist_ok=True)
-        logger.info("%s begins with %s, see %s", run_name(group), dict(environment), path)
+        logger.info("%s begins with %s, see %s", group.title, dict(environment), path)
         with path.open("ab") as console:
             return subprocess.Popen(
                 self.command(group),
@@ -69,9 +69,9 @@ class Processes:
             )
 
 
-def console_file(group: CfgNode) -> Path:
+def console_file(group: StageRun) -> Path:
     """Where the output of a group's process goes."""
-    return Path(group.OUTPUT_DIR) / CONSOLE
+    return group.folder / CONSOLE
 
 
 def visible_gpus() -> list[str]:
@@ -81,9 +81,9 @@ def visible_gpus() -> list[str]:
     return names[: torch.cuda.device_count()]
 
 
-def gpus_for(group: CfgNode) -> list[str]:
+def gpus_for(group: StageRun) -> list[str]:
     """The GPUs that a group may use, see `visible_gpus`; none where it trains on the CPU."""
-    return visible_gpus() if group.MODEL.DEVICE.startswith("cuda") else []
+    return visible_gpus() if group.cfg.MODEL.DEVICE.startswith("cuda") else []
 
 
 def slot_environment(slot: int, num_slots: int, gpus: Sequence[str]) -> dict[str, str]:

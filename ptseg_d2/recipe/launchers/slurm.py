@@ -11,11 +11,10 @@ from types import ModuleType
 from typing import Any
 
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.recipe.groups import free_cached_memory, run_name
+from ptseg_d2.recipe.groups import free_cached_memory
 from ptseg_d2.recipe.launchers.interruption import sigterm_noted
 from ptseg_d2.recipe.launchers.processes import gpus_for, slot_environment
-
-from detectron2.config import CfgNode
+from ptseg_d2.stages import StageRun
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class SubmititTasks:
 
     def __init__(
         self,
-        command: Callable[[CfgNode], list[str]],
+        command: Callable[[StageRun], list[str]],
         cluster: str,
         options: Sequence[str] = (),
         num_at_once: int | None = None,
@@ -55,7 +54,7 @@ class SubmititTasks:
         self.num_at_once = num_at_once
         self.submitit = _import_submitit()
 
-    def __call__(self, groups: Sequence[CfgNode]) -> list[Path]:
+    def __call__(self, groups: Sequence[StageRun]) -> list[Path]:
         """See `Launcher`."""
         free_cached_memory()  # of earlier stages, in this process: local tasks may be on its GPU
         jobs: list[Any] = []
@@ -64,7 +63,7 @@ class SubmititTasks:
                 jobs = self._submit(groups)
                 logs = [Path(job.paths.stdout) for job in jobs]
                 for group, job, log in zip(groups, jobs, logs):
-                    logger.info("%s is task %s, see %s", run_name(group), job.job_id, log)
+                    logger.info("%s is task %s, see %s", group.title, job.job_id, log)
                 while not all(job.done() for job in jobs):
                     if terminated.wait(POLL_SECONDS):
                         raise KeyboardInterrupt
@@ -74,21 +73,19 @@ class SubmititTasks:
                 raise
         return logs
 
-    def _submit(self, groups: Sequence[CfgNode]) -> list[Any]:
+    def _submit(self, groups: Sequence[StageRun]) -> list[Any]:
         try:
             return self._submit_array(groups)
         except (AssertionError, NameError, RuntimeError, ValueError) as error:  # what submitit raises
             raise RecipeError(f"--submitit {self.cluster}: {error}") from error
 
-    def _submit_array(self, groups: Sequence[CfgNode]) -> list[Any]:
-        executor = self.submitit.AutoExecutor(
-            folder=Path(groups[0].OUTPUT_DIR).parent / "submitit", cluster=self.cluster
-        )
+    def _submit_array(self, groups: Sequence[StageRun]) -> list[Any]:
+        executor = self.submitit.AutoExecutor(folder=groups[0].folder.parent / "submitit", cluster=self.cluster)
         parameters: dict[str, Any] = {
-            "name": f"ptseg_{groups[0].RECIPE.STAGE}",
+            "name": f"ptseg_{groups[0].name}",
             "timeout_min": DAY,
             "stderr_to_stdout": True,
-            "gpus_per_node": 1 if groups[0].MODEL.DEVICE.startswith("cuda") else None,  # None = not asked for
+            "gpus_per_node": 1 if groups[0].cfg.MODEL.DEVICE.startswith("cuda") else None,  # None = not asked for
             "slurm_array_parallelism": self.num_at_once or len(groups),
         }
         executor.update_parameters(**{**parameters, **self.options})
@@ -99,7 +96,7 @@ class SubmititTasks:
                 for number, group in enumerate(groups)
             ]
 
-    def _environment(self, number: int, groups: Sequence[CfgNode]) -> dict[str, str] | None:
+    def _environment(self, number: int, groups: Sequence[StageRun]) -> dict[str, str] | None:
         """On this machine all tasks run at once, each on its GPU; Slurm gives a task its own (None)."""
         if self.cluster != "local":
             return None

@@ -19,11 +19,10 @@ from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.inference.panoptic_model import find_instances
 from ptseg_d2.pseudo_labels.guidance import guidance_map
+from ptseg_d2.recipe.models import StageModels
 from ptseg_d2.recipe.rounds import Round, runs_of_round
-from ptseg_d2.results.rows import Rows
-from ptseg_d2.runs.image_folders import each_readable, replaced_folder
+from ptseg_d2.runs.image_folders import each_readable, reads_labels, replaced_folder
 from ptseg_d2.runs.lock import only_here
-from ptseg_d2.runs.records import ORACLE_GUIDANCE
 
 import numpy as np
 import torch
@@ -35,30 +34,31 @@ Guide = Callable[[Mapping[str, Any]], NDArray[np.uint8]]
 """Entry of the target -> (H, W) of `guidance_map`."""
 
 
-def prepare_guidance(cfg: CfgNode, rows: Rows, last: Round, semantic: CfgNode) -> None:
-    """Make the masks that INPUT.GUIDANCE_MASKS of a round's semantic stage names, unless they are there.
+def prepare_guidance(cfg: CfgNode, models: StageModels, last: Round, guidance: str) -> None:
+    """Make the masks that guide the semantic stage of a round, unless they are there.
 
     Args:
         cfg: the config the user asked for.
-        rows: its models.
+        models: of its stages.
         last: the round before, finished.
-        semantic: the stage that is guided.
+        guidance: index.json of the masks; "" = none are asked for.
     """
-    if not semantic.INPUT.GUIDANCE_MASKS:
+    if not guidance:
         return
-    index = Path(semantic.INPUT.GUIDANCE_MASKS)
-    from_labels = index.parent.name == ORACLE_GUIDANCE
+    index = Path(guidance)
+    from_labels = reads_labels(guidance)
     made_from = _oracle_settings(cfg) if from_labels else _predicted_settings(last)
     if comm.is_main_process() and not _is_current(index, made_from):
         dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
         folder = index.parents[1]
         with only_here(folder):
-            write_guidance(dicts, oracle_guide(cfg) if from_labels else predicted_guide(rows, last), index, made_from)
+            write_guidance(dicts, oracle_guide(cfg) if from_labels else predicted_guide(models, last), index, made_from)
     comm.synchronize()
 
 
 def _predicted_settings(last: Round) -> dict[str, Any]:
-    return {"runs": runs_of_round(last), "instances": [last[1].EVAL.OPENING, last[1].EVAL.CLOSING]}
+    options = last.instance.cfg.EVAL
+    return {"runs": runs_of_round(last), "instances": [options.OPENING, options.CLOSING]}
 
 
 def _oracle_settings(cfg: CfgNode) -> dict[str, Any]:
@@ -93,10 +93,10 @@ def write_guidance(
         (partial / index.name).write_text(json.dumps(content), encoding="utf-8")
 
 
-def predicted_guide(rows: Rows, last: Round) -> Guide:
+def predicted_guide(models: StageModels, last: Round) -> Guide:
     """All instances that the models of a round find, whatever their score."""
-    model = rows.round_model(last)
-    things = rows.classes.thing_ids
+    model = models.round_system(last.semantic, last.instance)
+    things = models.classes.thing_ids
     mapper = TestMapper()
 
     def guide(item: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -104,7 +104,7 @@ def predicted_guide(rows: Rows, last: Round) -> Guide:
         logits = model.semantic.predict(image[None])["sem_seg"][0]  # type: ignore[operator]
         assert model.grouping is not None
         sem_seg, instance_ids, _ = find_instances(image.float(), logits, model.grouping)
-        min_area = round(last[1].INSTANCE.MIN_MASK_AREA * sem_seg.numel())
+        min_area = round(last.instance.cfg.INSTANCE.MIN_MASK_AREA * sem_seg.numel())
         values: NDArray[np.uint8] = guidance_map(sem_seg, instance_ids, things, min_area).byte().cpu().numpy()
         return values
 

@@ -20,7 +20,8 @@ from ptseg_d2.data.image_files import write_png
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.modeling.distributed import unwrap
 from ptseg_d2.pseudo_labels.multi_band import LEVELS, ConfidenceQuantiles
-from ptseg_d2.runs.image_folders import INDEX, each_readable, replaced_folder
+from ptseg_d2.runs.image_folders import MASKS, each_readable, replaced_folder
+from ptseg_d2.stages import StageRun
 
 import cv2
 import numpy as np
@@ -29,11 +30,6 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from numpy.typing import NDArray
 from torch import nn
-
-MASKS = Path("target_masks") / INDEX
-"""Below the folder of the stage that predicted them."""
-DETECTIONS = Path("target_detections") / INDEX
-"""Below the folder of the stage whose detector found them, see `ptseg_d2.detectors.pseudo_instances`."""
 
 
 def predict_masks(cfg: CfgNode, model: nn.Module) -> None:
@@ -142,22 +138,9 @@ def _read_png(path: Path) -> NDArray[Any]:
     return image
 
 
-def predicted_share(cfg: CfgNode) -> float:
-    """Mean share of the target images' pixels that were predicted as a class of INSTANCE.GROUP."""
-    shares = np.array([item["class_shares"] for item in target_dicts(cfg)])
-    classes = classes_of(cfg)
-    ids = classes.ids(cfg.INSTANCE.GROUP) if cfg.INSTANCE.GROUP else classes.thing_ids
+def predicted_share(run: StageRun) -> float:
+    """Mean share of the target images' pixels that were predicted as a class of the run's group."""
+    shares = np.array([item["class_shares"] for item in target_dicts(run.cfg, run.inputs)])
+    classes = classes_of(run.cfg)
+    ids = classes.ids(run.inputs.group) if run.inputs.group else classes.thing_ids
     return float(shares[:, ids].sum(axis=1).mean())
-
-
-def with_masks(cfg: CfgNode) -> CfgNode:
-    """Point INPUT.PREDICTED_MASKS and INPUT.DETECTIONS at the files of the stages that RECIPE.MASKS_FROM and
-    RECIPE.DETECTIONS_FROM name, unless the user set them."""
-    wanted = (("PREDICTED_MASKS", cfg.RECIPE.MASKS_FROM, MASKS), ("DETECTIONS", cfg.RECIPE.DETECTIONS_FROM, DETECTIONS))
-    for key, stage, file in wanted:
-        if stage and not cfg.INPUT[key]:
-            cfg = cfg.clone()
-            cfg.defrost()
-            cfg.INPUT[key] = str(Path(cfg.RECIPE.NEEDS_DIR) / stage / file)
-            cfg.freeze()
-    return cfg

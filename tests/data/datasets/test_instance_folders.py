@@ -178,8 +178,8 @@ def keys(source: Path, target: Path) -> list[str]:
 
 
 def test_loading_a_config_registers_its_folders(folders: tuple[Path, Path]) -> None:
-    for cfg in load_recipe(CONFIG, keys(*folders)):
-        assert [cfg.WORLD.SOURCE, cfg.WORLD.TARGET] == [str(folder) for folder in folders]
+    for run in load_recipe(CONFIG, keys(*folders)):
+        assert [run.cfg.WORLD.SOURCE, run.cfg.WORLD.TARGET] == [str(folder) for folder in folders]
     assert [len(DatasetCatalog.get(name)) for name in (SOURCE, TARGET_UNLABELED, TARGET_TEST)] == [2, 5, 3]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
+from ptseg_d2.stages import StageInputs
 
 import pytest
 import torch
-from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from tiny import small
 from torch import Tensor
@@ -16,12 +17,12 @@ from torch import Tensor
 CONSISTENCY = "loss_consistency_target"
 
 
-def build(weight: float, rotation: float = 0.0, *overrides: str) -> EmbeddingMomentumTeacher:
+def build(weight: float, rotation: float = 0.0, group: tuple[str, ...] = ()) -> EmbeddingMomentumTeacher:
     """A student that differs from its teacher, the same one every time."""
     torch.manual_seed(0)
     keys = ["INSTANCE.CONSISTENCY_WEIGHT", str(weight), "INSTANCE.CONSISTENCY_ROTATION", str(rotation)]
-    config = small("selftrain_icm.yaml", "INSTANCE.RAMP_ITERS", "0", "SEED", "3", *keys, *overrides)
-    model = build_model(config).train()
+    config = small("selftrain_icm.yaml", "INSTANCE.RAMP_ITERS", "0", "SEED", "3", *keys)
+    model = build_stage_model(config, StageInputs(group=group)).train()
     assert isinstance(model, EmbeddingMomentumTeacher)
     with torch.no_grad():
         for parameter in model.student.head.parameters():
@@ -74,7 +75,7 @@ def test_other_terms_do_not_notice() -> None:
 
 
 def test_classes_of_other_groups_are_not_compared() -> None:
-    model = build(1.0, 0.0, "INSTANCE.GROUP", "('person', 'rider')")
+    model = build(1.0, group=("person", "rider"))
     assert losses_of(model, target(13))[CONSISTENCY].item() == 0
     assert losses_of(model, target(11))[CONSISTENCY].item() > 0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ptseg_d2.modeling.hooks import EMAHook, RefreshTeacherHook
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
-from ptseg_d2.training.hooks import EMAHook, RefreshTeacherHook
 
 import pytest
 import torch
