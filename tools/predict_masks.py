@@ -5,7 +5,7 @@ r"""Predict class masks of the unlabelled target images: importance weights and 
         --weights output/miniscapes/semantic_source/model_final.pth --output masks
     python tools/train_net.py --config-file ... INPUT.PREDICTED_MASKS masks/index.json
 
-The masks' class content decides how often self-training draws an image (MODEL.SELF_TRAINING.IMPORTANCE_SAMPLING). With
+The masks' class content decides how often self-training draws an image (INPUT.IMPORTANCE_SAMPLING). With
 several --weights their softmax outputs are averaged, and with --quantile only the most confident pixels of each class
 stay: FDA's multi-band transfer, trained on with MODEL.SELF_TRAINING.PSEUDO_LABELS predicted.
 """

@@ -110,7 +110,7 @@ def evaluate(cfg: CfgNode, rows: ResultRows, config_file: str) -> None:
     """Scores, export, pictures, report, and the table of scores in the log."""
     results = evaluate_recipe(cfg, rows, config_file)
     if cfg.DATASETS.TEST and comm.is_main_process():
-        if cfg.RECIPE.REPORT:
+        if cfg.EVAL.REPORT:
             write_report(cfg, rows, Path(cfg.OUTPUT_DIR, "report.html"))
         logger.info("%s:\n%s", Path(cfg.OUTPUT_DIR, RESULTS), format_table(results))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from ptseg_d2.config.defaults import get_ptseg_cfg
+from ptseg_d2.config import get_ptseg_cfg
 from ptseg_d2.errors import RecipeError
 
 import yaml

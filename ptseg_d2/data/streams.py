@@ -161,14 +161,13 @@ def _source_sampler(
 
 def _target_sampler(cfg: CfgNode, inputs: StageInputs, dicts: list[dict[str, Any]], seed: int) -> ImageSampler:
     """By predicted class content where there are predictions, else every image once per epoch."""
-    if not cfg.MODEL.SELF_TRAINING.IMPORTANCE_SAMPLING or "class_shares" not in dicts[0]:
+    if not cfg.INPUT.IMPORTANCE_SAMPLING or "class_shares" not in dicts[0]:
         return shuffled(len(dicts), seed)
     shares = np.array([item["class_shares"] for item in dicts])
     classes = _sampled_classes(cfg, inputs)
     shares = shares[:, classes]
-    options = cfg.MODEL.SELF_TRAINING
-    uniform = [classes.index(i) for i in classes_of(cfg).ids(options.UNIFORM_CLASSES) if i in classes]
-    return by_importance(shares, options.UNIFORM_PRIOR, uniform)
+    uniform = [classes.index(i) for i in classes_of(cfg).ids(cfg.INPUT.UNIFORM_CLASSES) if i in classes]
+    return by_importance(shares, cfg.INPUT.UNIFORM_PRIOR, uniform)
 
 
 def _sampled_classes(cfg: CfgNode, inputs: StageInputs) -> list[int]:

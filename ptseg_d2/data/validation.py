@@ -26,10 +26,10 @@ def validation_dicts(cfg: CfgNode) -> list[dict[str, Any]]:
         ValueError: they hold labels of the target, which may not decide when training stops; only an oracle's may.
     """
     dicts = load_dataset(cfg.DATASETS.VALIDATION, "DATASETS.VALIDATION")
-    if cfg.RECIPE.SUPERVISED_ROW != "oracle" and any(item["domain"] == "target" for item in dicts):
+    if cfg.EVAL.SUPERVISED_ROW != "oracle" and any(item["domain"] == "target" for item in dicts):
         raise ValueError(
             f"DATASETS.VALIDATION = {tuple(cfg.DATASETS.VALIDATION)} holds labels of the target domain, which no "
-            "training may see: name labelled source images, or leave it empty (RECIPE.SUPERVISED_ROW oracle is for "
+            "training may see: name labelled source images, or leave it empty (EVAL.SUPERVISED_ROW oracle is for "
             "runs that are no domain adaptation)"
         )
     return dicts

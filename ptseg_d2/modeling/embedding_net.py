@@ -92,7 +92,6 @@ def build_criterion(embedding: CfgNode) -> EmbeddingLoss:
         reg=embedding.REG,
         object=embedding.OBJECT,
         unlabeled_push=embedding.UNLABELED_PUSH,
-        kernel_threshold=embedding.KERNEL_THRESHOLD,
     )
 
 

@@ -26,7 +26,7 @@ def build_panoptic_options(cfg: CfgNode) -> PanopticOptions:
     return PanopticOptions(
         thing_ids=classes_of(cfg).thing_ids,
         min_thing_share=cfg.INSTANCE.MIN_AREA,
-        min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
-        opening=cfg.INSTANCE.OPENING,
-        closing=cfg.INSTANCE.CLOSING,
+        min_stuff_share=cfg.EVAL.MIN_STUFF_AREA,
+        opening=cfg.EVAL.OPENING,
+        closing=cfg.EVAL.CLOSING,
     )

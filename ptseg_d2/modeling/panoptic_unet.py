@@ -50,7 +50,6 @@ class PanopticUNet(DenseNetwork):
         semantic_weight: float = 1.0,
         class_balance: float = 0.0,
         per_class: bool = False,
-        embed_stuff: bool = False,
         freeze_encoder: bool = False,
         test_size: tuple[int, int] | None = None,
         **options: Any,
@@ -66,7 +65,6 @@ class PanopticUNet(DenseNetwork):
             per_class: each thing class has a discriminative loss of its own: its instances push each other, not those
                 of other classes, which another mask keeps apart (De Brabandere et al.). The terms are then means over
                 the pairs of an image and a thing class in it.
-            embed_stuff: pixels without an instance count in the terms that know unlabelled pixels.
             freeze_encoder: the backbone is not trained, and its batch norms keep their statistics.
             test_size: (height, width) to which `predict` and evaluation bring images; None = their own.
             options: those of `DenseNetwork` but for its output name; the head is a `TwoHeadUNetDecoder`.
@@ -78,7 +76,6 @@ class PanopticUNet(DenseNetwork):
         self.semantic_weight = semantic_weight
         self.class_balance = class_balance
         self.per_class = per_class
-        self.embed_stuff = embed_stuff
         self.freeze_encoder = freeze_encoder
         self.test_size = test_size
         self.auxiliary_weight = 0.0  # as a student of `SemanticMomentumTeacher`: no auxiliary outputs
@@ -108,7 +105,6 @@ class PanopticUNet(DenseNetwork):
             "semantic_weight": unet.SEMANTIC_WEIGHT,
             "class_balance": cfg.MODEL.SEM_SEG_HEAD.CLASS_BALANCE,
             "per_class": unet.PER_CLASS,
-            "embed_stuff": unet.EMBED_STUFF,
             "freeze_encoder": unet.FREEZE_ENCODER,
             "test_size": _size(cfg.INPUT.TEST_SIZE),
         }
@@ -156,8 +152,7 @@ class PanopticUNet(DenseNetwork):
             instance_ids: (N, h, w) int64, 0 = none, -1 = ignored.
             sem_seg: (N, h, w) int64 classes.
         """
-        if not self.embed_stuff:
-            instance_ids = instance_ids.masked_fill(instance_ids == 0, -1)
+        instance_ids = instance_ids.masked_fill(instance_ids == 0, -1)
         if self.per_class:
             things = [sem_seg == thing for thing in self.panoptic.thing_ids]
             pairs = [

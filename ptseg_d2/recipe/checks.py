@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ptseg_d2.config.rules import decides_weights
+from ptseg_d2.config.rules import decides_mix, decides_weights
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.data.streams import images_per_step, require_masks, uses_target
 from ptseg_d2.data.validation import validation_dicts
 from ptseg_d2.recipe.groups import parts_of
-from ptseg_d2.recipe.mix import is_of_mix, read_candidates
+from ptseg_d2.recipe.mix import read_candidates
 from ptseg_d2.runs.done import DONE, read_done
 from ptseg_d2.runs.records import check_record
 from ptseg_d2.runs.settings import check_same_settings
@@ -107,7 +107,7 @@ def check_finished(runs: Sequence[StageRun], eval_only: bool) -> None:
             done = part.folder / DONE
             if eval_only:
                 read_done(part.folder)
-                check_same_settings(part, done, is_of_mix if run.stage.work is Work.CHOOSE else decides_weights)
+                check_same_settings(part, done, decides_mix if run.stage.work is Work.CHOOSE else decides_weights)
             elif done.exists():
                 check_record(part, done)
 

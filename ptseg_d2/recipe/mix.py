@@ -17,6 +17,7 @@ from typing import Any
 
 from ptseg_d2.atomic import write_atomically
 from ptseg_d2.classes.tables import VOID, ClassTable
+from ptseg_d2.config.rules import decides_mix
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import RecipeError, check_choice
@@ -146,7 +147,7 @@ def mixed_networks(run: StageRun) -> list[tuple[tuple[int, ...], DensePredictor]
         RecipeError: the stage is not finished, or chose among other runs.
     """
     read_done(run.folder)
-    check_same_settings(run, run.folder / DONE, is_of_mix)
+    check_same_settings(run, run.folder / DONE, decides_mix)
     choice = json.loads((run.folder / CHOICE).read_text(encoding="utf-8"))
     networks: list[tuple[tuple[int, ...], DensePredictor]] = []
     for candidate in read_candidates(run):
@@ -154,11 +155,6 @@ def mixed_networks(run: StageRun) -> list[tuple[tuple[int, ...], DensePredictor]
         if chosen:
             networks.append((classes_of(run.cfg).ids(chosen), _load(run, candidate)))
     return networks
-
-
-def is_of_mix(key: str) -> bool:
-    """Whether a key decides what is chosen, and among what."""
-    return key.startswith("INSTANCE.MIX_")
 
 
 def _load(run: StageRun, candidate: Candidate) -> EmbeddingMomentumTeacher:

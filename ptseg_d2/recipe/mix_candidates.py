@@ -9,8 +9,8 @@ from pathlib import Path
 from ptseg_d2.config.rules import decides_embeddings
 from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.runs.done import DONE, read_done
-from ptseg_d2.runs.settings import GROUP, GROUPS, changed_settings
+from ptseg_d2.runs.done import DONE
+from ptseg_d2.runs.settings import GROUP, GROUPS, changed_settings, read_settings
 from ptseg_d2.runs.upstream import groups_below
 from ptseg_d2.stages import StageRun
 
@@ -59,7 +59,7 @@ def _candidates_of(mix: StageRun, run: str) -> list[Candidate]:
     folders = [done.parent for done in groups_below(Path(run))]
     if not folders:
         raise RecipeError(f"INSTANCE.MIX_FROM: {run} holds no finished group; train that run first")
-    records = {folder: read_done(folder)["settings"] for folder in folders}
+    records = {folder: read_settings(folder / DONE) for folder in folders}
     groups = records[folders[0]][GROUPS]
     if any(record[GROUPS] != groups for record in records.values()):
         raise RecipeError(f"INSTANCE.MIX_FROM: {run} holds groups of runs with different INSTANCE.GROUPS")

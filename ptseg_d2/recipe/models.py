@@ -98,7 +98,7 @@ class StageModels:
         threshold on the other models.
         """
         run = self.runs[stage]
-        return float(run.cfg.INSTANCE.MIN_SCORE) if run.stage.sees_target else 0.0
+        return float(run.cfg.EVAL.MIN_SCORE) if run.stage.sees_target else 0.0
 
     def system(self, semantic: str, instance: str, variants: Mapping[str, Variant] | None = None) -> PanopticModel:
         """The semantic network of one stage and the instance networks of another.
@@ -114,7 +114,7 @@ class StageModels:
 
     def unified(self, stage: str) -> UnifiedPanopticModel:
         """The network of a stage that does everything alone."""
-        return UnifiedPanopticModel(self.network(stage), self.runs[stage].cfg.INSTANCE.MIN_SCORE)
+        return UnifiedPanopticModel(self.network(stage), self.runs[stage].cfg.EVAL.MIN_SCORE)
 
     def round_system(self, semantic: StageRun, instance: StageRun, role: str = "") -> PanopticModel:
         """The system of a round, a new one.
@@ -127,7 +127,7 @@ class StageModels:
         networks = [(ids, _in_role(network, role)) for ids, network in self._group_networks(instance)]
         grouping = EmbeddingGrouping(networks, self.options, build_clustering(instance.cfg))
         whole = _in_role(as_predictor(trained_network(semantic)), role)
-        return PanopticModel(whole, grouping, self.options, float(instance.cfg.INSTANCE.MIN_SCORE))
+        return PanopticModel(whole, grouping, self.options, float(instance.cfg.EVAL.MIN_SCORE))
 
 
 def _in_role(network: DensePredictor, role: str) -> DensePredictor:

@@ -164,7 +164,7 @@ def agreement_basis(pair: Round) -> dict[str, Any]:
         "runs": runs_of_round(pair),
         "images": cfg.RECIPE.AGREEMENT_IMAGES,
         "seed": cfg.SEED,
-        "instances": [cfg.INSTANCE.MIN_SCORE, cfg.INSTANCE.OPENING, cfg.INSTANCE.CLOSING],
+        "instances": [cfg.EVAL.MIN_SCORE, cfg.EVAL.OPENING, cfg.EVAL.CLOSING],
     }
 
 

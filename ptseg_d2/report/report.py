@@ -154,13 +154,13 @@ def _examples(cfg: CfgNode, rows: ResultRows, output: Path) -> list[Block]:
     names = [row.name for row in rows.panoptic_rows()]
     if not names:
         return [missing("This recipe has no panoptic result: it lacks a branch.")]
-    if cfg.RECIPE.REPORT_IMAGES < 1:
-        return [missing("RECIPE.REPORT_IMAGES is 0.")]
+    if cfg.EVAL.REPORT_IMAGES < 1:
+        return [missing("EVAL.REPORT_IMAGES is 0.")]
     after = image_scores(read_details(output, names[-1]))
     if not after:
         return [missing(f"No PQ per image: {output / DETAILS / names[-1]}.json is missing or empty.")]
     before = {score.image_id: score.pq for score in image_scores(read_details(output, names[0]))}
-    return example_blocks(cfg.DATASETS.TEST[0], rows, before, after, cfg.RECIPE.REPORT_IMAGES)
+    return example_blocks(cfg.DATASETS.TEST[0], rows, before, after, cfg.EVAL.REPORT_IMAGES)
 
 
 def _embeddings(cfg: CfgNode, rows: ResultRows) -> list[Block]:
@@ -181,7 +181,7 @@ def pseudo_label_blocks(runs: Sequence[StageRun], classes: ClassTable) -> list[B
         if gallery:
             blocks += [Heading(run.name), Gallery(gallery)]
     if not blocks:
-        return [missing("No pictures: no stage trained itself, or RECIPE.PSEUDO_LABEL_PICTURES was 0.")]
+        return [missing("No pictures: no stage trained itself, or EVAL.PSEUDO_LABEL_PICTURES was 0.")]
     text = (
         "Class colours: classes that are learned, stripes: unsure pixels. Instances: one colour each, grey: unstable, "
         "not learned from."

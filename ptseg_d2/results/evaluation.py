@@ -108,7 +108,7 @@ def _entry(section: str, row: Row, scores: Mapping[str, Any]) -> dict[str, Any]:
 def _evaluate(cfg: CfgNode, one: Pass, ground_truth: GroundTruthCache, export: bool) -> dict[str, Any]:
     """One pass over the test images; returns section -> row -> scores, and writes what a report shows of each image."""
     name = cfg.DATASETS.TEST[0]
-    options = {"ground_truth": ground_truth, "bootstrap": cfg.TEST.BOOTSTRAP}
+    options = {"ground_truth": ground_truth, "bootstrap": cfg.EVAL.BOOTSTRAP}
     with_classes = {s.key for s in one.scored if s.section == "semantic"}
     evaluators = {
         key: PanopticEvaluator(name, panoptic_key=key, semantic=key in with_classes, **options)

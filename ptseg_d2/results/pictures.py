@@ -27,7 +27,7 @@ def draw_pictures(rows: ResultRows, cfg: CfgNode) -> None:
     """OUTPUT_DIR/pictures/*.png: input, truth and every panoptic row, two abreast, for evenly spread test images."""
     dataset_name = cfg.DATASETS.TEST[0]
     metadata = MetadataCatalog.get(dataset_name)
-    items = evenly_spread(DatasetCatalog.get(dataset_name), cfg.RECIPE.NUM_PICTURES)
+    items = evenly_spread(DatasetCatalog.get(dataset_name), cfg.EVAL.NUM_PICTURES)
     models = {row.name: rows.panoptic(row) for row in rows.panoptic_rows()}
     if not models or not items:
         return

@@ -35,12 +35,12 @@ class ResultRows:
         self.rounds: list[Pair] = [(pair.semantic.name, pair.instance.name) for pair, _ in tried]
         best = best_round(self.agreements) if tried else 0
         self.final: Pair = self.rounds[best] if tried else (SEMANTIC.name, INSTANCE.name)
-        self.supervised = cfg.RECIPE.SUPERVISED_ROW
+        self.supervised = cfg.EVAL.SUPERVISED_ROW
         # Guidance, and with it what it may read, begins with the second round.
         self._reads_labels = cfg.RECIPE.GUIDANCE == "ground_truth"
         self.guided_by_labels = self._reads_labels and bool(self.rounds) and self.final != self.rounds[0]
         self.device = cfg.MODEL.DEVICE
-        self.oracle_masks = cfg.TEST.ORACLE_MASKS
+        self.oracle_masks = cfg.EVAL.ORACLE_MASKS
 
     @property
     def runs(self) -> dict[str, StageRun]:

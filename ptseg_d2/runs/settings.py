@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.config import flatten, get_ptseg_cfg
-from ptseg_d2.config.rules import is_setting_of_a_stage
+from ptseg_d2.config.renamed import current_keys
+from ptseg_d2.config.rules import decides_mix, is_setting_of_a_stage
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.runs.image_folders import reads_labels
 from ptseg_d2.stages import StageRun
@@ -18,15 +19,24 @@ from detectron2.config import CfgNode
 
 GROUP, GROUPS = "inputs.group", "INSTANCE.GROUPS"
 
+INPUTS_BEFORE = {
+    "INPUT.PREDICTED_MASKS": "inputs.masks",
+    "INPUT.GUIDANCE_MASKS": "inputs.guidance",
+    "INPUT.DETECTIONS": "inputs.detections",
+    "INSTANCE.GROUP": GROUP,
+    "RECIPE.ROUND": "inputs.round",
+}
+"""Keys of older records -> the inputs that they were."""
+
 
 def settings(run: StageRun) -> dict[str, Any]:
     """What decides what a run computes, flat: "SOLVER.MAX_ITER" -> value, and its inputs, "inputs.group" -> []."""
     flat = _settings_of_config(run.cfg)
     inputs = run.inputs
     if run.stage.work is not Work.CHOOSE:
-        flat = _without(flat, "INSTANCE.MIX_")
+        flat = {key: value for key, value in flat.items() if not decides_mix(key)}
     if not reads_labels(inputs.guidance):
-        flat = _without(flat, "RECIPE.ORACLE_GUIDANCE")
+        flat = {key: value for key, value in flat.items() if not key.startswith("RECIPE.ORACLE_GUIDANCE")}
     for key in ("INPUT.PREDICTED_MASKS", "INPUT.DETECTIONS"):  # they are among the inputs
         flat.pop(key)
     flat["MODEL.WEIGHTS"] = _place(run.cfg.MODEL.WEIGHTS)
@@ -39,13 +49,19 @@ def _settings_of_config(cfg: CfgNode) -> dict[str, Any]:
     return {key: value for key, value in flatten(cfg).items() if is_setting_of_a_stage(key)}
 
 
-def _without(flat: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {key: value for key, value in flat.items() if not key.startswith(prefix)}
-
-
 def _place(file: str) -> str:
     """The last two parts of a path: a run may be moved as a whole."""
     return "/".join(Path(file).parts[-2:]) if file else ""
+
+
+def read_settings(record: Path) -> dict[str, Any]:
+    """The settings in a JSON file of a run, with the names of today.
+
+    Args:
+        record: `done.json` or `started.json` of any version.
+    """
+    recorded = json.loads(record.read_text(encoding="utf-8"))["settings"]
+    return {INPUTS_BEFORE.get(key, key): value for key, value in current_keys(recorded).items()}
 
 
 def every_key(key: str) -> bool:
@@ -64,7 +80,7 @@ def changed_settings(run: StageRun, record: Path, is_compared: Callable[[str], b
     # A record of an older version lacks keys that came since: what it did then is their default now. And it has keys
     # that are gone: nobody can ask for anything else than what is done without them.
     defaults = _settings_of_config(get_ptseg_cfg())
-    old = {**defaults, **json.loads(record.read_text(encoding="utf-8"))["settings"]}
+    old = {**defaults, **read_settings(record)}
     new = settings(run)
     changed = [key for key in sorted(new) if is_compared(key) and old.get(key) != new[key]]
     return [f"{key} was {old.get(key)}, is {new[key]}" for key in changed]

@@ -1,7 +1,7 @@
 """True and false pseudo instances during self-training, counted against labels of the target (figures of thesis
 section 9): to see whether a run gets better, never to make it better.
 
-Off unless INSTANCE.ORACLE_CURVES names the labelled twin of DATASETS.TARGET. The labels are opened here and become
+Off unless EVAL.ORACLE_CURVES names the labelled twin of DATASETS.TARGET. The labels are opened here and become
 three numbers in the event storage (TensorBoard, metrics.json); no tensor of them reaches a loss, a sampler, a threshold
 or a stopping rule, and the weights of a run are the same, bit by bit, with and without the curves.
 
@@ -35,7 +35,7 @@ IntArray = NDArray[np.int64]
 
 
 class OraclePseudoInstanceCurves(HookBase):
-    """Counts the pseudo instances of evenly spread target images every INSTANCE.ORACLE_PERIOD iterations.
+    """Counts the pseudo instances of evenly spread target images every EVAL.ORACLE_PERIOD iterations.
 
     Must come before the hooks that change the teacher: right after a copy, student and teacher agree on everything.
     """
@@ -50,19 +50,17 @@ class OraclePseudoInstanceCurves(HookBase):
         Raises:
             ValueError: the named data set has not the images of DATASETS.TARGET, or the period is below 1.
         """
-        if cfg.INSTANCE.ORACLE_PERIOD < 1:
-            raise ValueError(f"INSTANCE.ORACLE_PERIOD = {cfg.INSTANCE.ORACLE_PERIOD} iterations; expected 1 or more")
+        if cfg.EVAL.ORACLE_PERIOD < 1:
+            raise ValueError(f"EVAL.ORACLE_PERIOD = {cfg.EVAL.ORACLE_PERIOD} iterations; expected 1 or more")
         self.model = model
-        self.period = cfg.INSTANCE.ORACLE_PERIOD
+        self.period = cfg.EVAL.ORACLE_PERIOD
         images, self.noise = target_images(cfg, inputs)
-        labels = {
-            item["image_id"]: item for item in load_dataset((cfg.INSTANCE.ORACLE_CURVES,), "INSTANCE.ORACLE_CURVES")
-        }
-        self.images = evenly_spread(images, cfg.INSTANCE.ORACLE_IMAGES)
+        labels = {item["image_id"]: item for item in load_dataset((cfg.EVAL.ORACLE_CURVES,), "EVAL.ORACLE_CURVES")}
+        self.images = evenly_spread(images, cfg.EVAL.ORACLE_IMAGES)
         missing = [item["image_id"] for item in self.images if item["image_id"] not in labels]
         if missing:
             raise ValueError(
-                f"INSTANCE.ORACLE_CURVES = {cfg.INSTANCE.ORACLE_CURVES!r} has no label of the target image "
+                f"EVAL.ORACLE_CURVES = {cfg.EVAL.ORACLE_CURVES!r} has no label of the target image "
                 f"{missing[0]}; name the labelled twin of {tuple(cfg.DATASETS.TARGET)}"
             )
         self.labels = [labels[item["image_id"]] for item in self.images]

@@ -66,7 +66,7 @@ class PseudoLabelPictures(HookBase):
         self.period = cfg.VIS_PERIOD
         self.colors = classes_of(cfg).colors
         images, self.noise = target_images(cfg, inputs)
-        self.images = evenly_spread(model.worth_showing(images), cfg.RECIPE.PSEUDO_LABEL_PICTURES)
+        self.images = evenly_spread(model.worth_showing(images), cfg.EVAL.PSEUDO_LABEL_PICTURES)
 
     def before_train(self) -> None:
         """Draw what the first step would learn from; a resumed run has done so."""

@@ -174,9 +174,9 @@ def _lookers(cfg: CfgNode, inputs: StageInputs, model: nn.Module) -> list[HookBa
     hooks: list[HookBase] = []
     if not isinstance(model, MomentumTeacher):
         return hooks
-    if min(cfg.RECIPE.PSEUDO_LABEL_PICTURES, cfg.SOLVER.TARGET_PER_BATCH) > 0 and model.makes_labels:
+    if min(cfg.EVAL.PSEUDO_LABEL_PICTURES, cfg.SOLVER.TARGET_PER_BATCH) > 0 and model.makes_labels:
         hooks.append(PseudoLabelPictures(cfg, inputs, model))
-    if cfg.INSTANCE.ORACLE_CURVES and isinstance(model, EmbeddingMomentumTeacher):
+    if cfg.EVAL.ORACLE_CURVES and isinstance(model, EmbeddingMomentumTeacher):
         hooks.append(OraclePseudoInstanceCurves(cfg, inputs, model))
     return hooks
 

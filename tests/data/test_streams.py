@@ -185,7 +185,7 @@ def drawn_target_images(cfg: CfgNode, num_draws: int = 2000) -> list[float]:
 )
 def test_uniform_classes_are_names(things: str, uniform: str, first: float, world: Path, tmp_path: Path) -> None:
     masks = ("INPUT.PREDICTED_MASKS", write_masks(world, tmp_path / "masks"), "INPUT.DRAW_THINGS", things)
-    prior = ("MODEL.SELF_TRAINING.UNIFORM_PRIOR", "0.0", "MODEL.SELF_TRAINING.UNIFORM_CLASSES", uniform)
+    prior = ("INPUT.UNIFORM_PRIOR", "0.0", "INPUT.UNIFORM_CLASSES", uniform)
     found = drawn_target_images(small("semantic_selftrain.yaml", *masks, *prior))
     assert found == pytest.approx([first, *[(1 - first) / 5] * 5], abs=0.03)
 

@@ -165,7 +165,7 @@ def test_the_recipe_trains_detects_and_learns(world: Path, masks: Path, tmp_path
     """The small config with three steps a stage, on true classes in place of a semantic stage."""
     keys = ["INPUT.PREDICTED_MASKS", str(masks), "RECIPE.MASKS_FROM", "", "RECIPE.INIT_FROM", ""]
     needs = ["RECIPE.NEEDS", "['mask_rcnn_miniscapes.yaml']", "INSTANCE.DETECTED_ITERS", "2"]
-    rest = ["SOLVER.TARGET_PER_BATCH", "2", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0", "RECIPE.REPORT", "True"]
+    rest = ["SOLVER.TARGET_PER_BATCH", "2", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0", "EVAL.REPORT", "True"]
     overrides = [key for key in TINY if key not in ("INSTANCE.GROUPS", "[['car'], ['person', 'rider']]")]
     file = str(CONFIGS / SMALL)
     train_net.main(

@@ -25,9 +25,9 @@ writes beyond the gradient of fewer.
 TINY = [
     *NARROW,
     *("INPUT.CROP_SIZE", "(64, 128)", "SOLVER.MAX_ITER", "3", "SOLVER.CHECKPOINT_PERIOD", "2"),
-    *("SOLVER.SOURCE_PER_BATCH", "2", "SOLVER.WARMUP_ITERS", "1", "RECIPE.NUM_PICTURES", "2"),
+    *("SOLVER.SOURCE_PER_BATCH", "2", "SOLVER.WARMUP_ITERS", "1", "EVAL.NUM_PICTURES", "2"),
     *("INSTANCE.GROUPS", "[['car'], ['person', 'rider']]"),
-    *("RECIPE.REPORT", "False", "RECIPE.PSEUDO_LABEL_PICTURES", "0", "TEST.BOOTSTRAP", "20"),
+    *("EVAL.REPORT", "False", "EVAL.PSEUDO_LABEL_PICTURES", "0", "EVAL.BOOTSTRAP", "20"),
 ]
 """Overrides that make any small recipe run in seconds."""
 

@@ -157,7 +157,7 @@ def test_frozen_encoder_stays_as_it_is() -> None:
 
 def test_result_from_maps_made_by_hand() -> None:
     """Two leaves apart in the embedding only, a third apart in the image, too, and background."""
-    model = build("INSTANCE.MIN_STUFF_AREA", "0.0")
+    model = build("EVAL.MIN_STUFF_AREA", "0.0")
     layout = torch.tensor([[0, 1, 1, 2, 2, 0, 3, 3]]).repeat(8, 1)
     centers = torch.tensor([[0.0, 0.0, 5.0, 0.0], [0.0, 0.0, 0.0, 5.0], [0.0] * 4, [0.0] * 4])
     embeddings = centers[:, layout] + 0.1 * torch.randn(4, 8, 8)

@@ -140,7 +140,7 @@ def test_classes_that_synthia_lacks_are_drawn_uniformly(path: Path) -> None:
     for cfg in (run.cfg for run in load_recipe(path)):
         if cfg.MODEL.META_ARCHITECTURE == "SemanticMomentumTeacher":
             lacking = cfg.DATASETS.SOURCE == ("synthia_labeled_train",)
-            assert cfg.MODEL.SELF_TRAINING.UNIFORM_CLASSES == (["terrain", "truck", "train"] if lacking else [])
+            assert cfg.INPUT.UNIFORM_CLASSES == (["terrain", "truck", "train"] if lacking else [])
 
 
 def test_overrides_win_over_the_network_file() -> None:

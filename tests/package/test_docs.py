@@ -14,6 +14,7 @@ from detectron2.data import DatasetCatalog
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *ROOT.glob("[A-Z]*.md"), *ROOT.glob("datasets/*.md"), *ROOT.glob("docs/*.md")]
 FOLDERS = "configs|tools|datasets|tests|benchmarks|docs|ptseg_d2"
+NODES = "MODEL|SOLVER|INPUT|DATASETS|INSTANCE|RECIPE|DATALOADER|EVAL|TEST|WORLD"
 
 
 @pytest.mark.parametrize("document", sorted(set(DOCUMENTS)), ids=lambda path: str(path.relative_to(ROOT)))
@@ -27,7 +28,7 @@ def test_named_data_sets_and_keys_exist(document: Path) -> None:
     text = document.read_text()
     data_sets = set(re.findall(r"\b\w+_(?:un)?labeled_(?:train|val)\b", text))
     assert data_sets <= set(DatasetCatalog.list())
-    for key in set(re.findall(r"\b(?:MODEL|SOLVER|INPUT|DATASETS|INSTANCE|RECIPE|DATALOADER)(?:\.[A-Z_]+)+\b", text)):
+    for key in set(re.findall(rf"\b(?:{NODES})(?:\.[A-Z_]+)+\b", text)):
         node: CfgNode = get_ptseg_cfg()
         for part in key.split("."):
             assert part in node, f"{document.name} names the unknown key {key}"

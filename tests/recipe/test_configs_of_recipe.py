@@ -55,7 +55,7 @@ def test_oracle_is_the_supervised_half_on_target_labels() -> None:
     for stage, run in oracle.items():
         ours, theirs = settings(run), settings(source[stage])
         assert [key for key in ours if ours[key] != theirs[key]] == ["DATASETS.SOURCE"]
-    assert load_config(CONFIGS / "oracle.yaml").RECIPE.SUPERVISED_ROW == "oracle"
+    assert load_config(CONFIGS / "oracle.yaml").EVAL.SUPERVISED_ROW == "oracle"
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def two_rounds(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     root = tmp_path_factory.mktemp("rounds")
     shutil.copytree(drawn_world, root / "data")
     shutil.rmtree(root / "data" / "miniscapes" / "cityscapes" / "gtFine" / "train")
-    overrides = [*TINY, "OUTPUT_DIR", str(root / "out"), "RECIPE.ROUNDS", "2", "INSTANCE.MIN_SCORE", "0.0"]
+    overrides = [*TINY, "OUTPUT_DIR", str(root / "out"), "RECIPE.ROUNDS", "2", "EVAL.MIN_SCORE", "0.0"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(root / "data"))
         cfg, stages = load_config(RECIPE, overrides), load_recipe(RECIPE, overrides)

@@ -99,7 +99,7 @@ def test_all_sections_of_a_whole_run(run: tuple[CfgNode, list[StageRun]]) -> Non
 
 def test_best_images_are_not_among_the_worst(run: tuple[CfgNode, list[StageRun]]) -> None:
     write_run(*run)
-    run[0].RECIPE.REPORT_IMAGES = 2
+    run[0].EVAL.REPORT_IMAGES = 2
     text = report(run)
     assert "Worst 2 of 3 images" in text and "Best 1 of 3 images" in text
     assert [pq for _, pq in re.findall(r"PQ (\S+) → (\S+)</h3>", text)] == ["1.0", "11.0", "21.0"]
@@ -142,7 +142,7 @@ def test_the_legend_names_every_class() -> None:
 
 def test_a_real_recipe(world: Path, tmp_path: Path) -> None:
     """Trained for three steps: whatever such networks predict makes a report."""
-    wanted = ["RECIPE.NUM_PICTURES", "0", "RECIPE.REPORT", "True", "RECIPE.PSEUDO_LABEL_PICTURES", "1"]
+    wanted = ["EVAL.NUM_PICTURES", "0", "EVAL.REPORT", "True", "EVAL.PSEUDO_LABEL_PICTURES", "1"]
     overrides = [*TINY, "OUTPUT_DIR", str(tmp_path / "out"), *wanted]
     config = str(CONFIGS / "selftrain_icm.yaml")
     train_net.main(train_net.build_parser().parse_args(["--config-file", config, *overrides]))

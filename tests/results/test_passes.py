@@ -45,7 +45,7 @@ def test_labels_of_the_target_have_their_own_name(tmp_path: Path) -> None:
 
 
 def test_true_masks_are_a_section_of_their_own(tmp_path: Path) -> None:
-    found = filled(tmp_path, "selftrain_icm.yaml", *GROUPS, "TEST.ORACLE_MASKS", "True")
+    found = filled(tmp_path, "selftrain_icm.yaml", *GROUPS, "EVAL.ORACLE_MASKS", "True")
     assert found[3:] == [
         [("panoptic_seg", "instance_oracle_masks", row)] for row in ("source", "adapted", "components", "selftrain")
     ]

@@ -175,7 +175,7 @@ def test_labels_of_the_target_are_refused(world: Path, tmp_path: Path) -> None:
     target = ("DATASETS.VALIDATION", "('miniscapes_cityscapes_labeled_val',)")
     with pytest.raises(ValueError, match="labels of the target"):
         stages.train(StageRun.from_config(street_config(tmp_path, *target)), resume=False)
-    dicts = validation_dicts(street_config(tmp_path, *target, "RECIPE.SUPERVISED_ROW", "oracle"))
+    dicts = validation_dicts(street_config(tmp_path, *target, "EVAL.SUPERVISED_ROW", "oracle"))
     assert {item["domain"] for item in dicts} == {"target"}
 
 

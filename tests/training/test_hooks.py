@@ -40,7 +40,7 @@ def test_decay_must_be_positive() -> None:
 @pytest.mark.parametrize("config", ["instance_source.yaml", "selftrain_icm.yaml"])
 def test_the_trained_network_gets_the_epsilon(config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     epsilon = ("MODEL.EMBEDDING.EPSILON", "0.2", "MODEL.EMBEDDING.EPSILON_DECAY", "7")
-    cfg = small(config, *epsilon, "OUTPUT_DIR", str(tmp_path), "RECIPE.PSEUDO_LABEL_PICTURES", "0")
+    cfg = small(config, *epsilon, "OUTPUT_DIR", str(tmp_path), "EVAL.PSEUDO_LABEL_PICTURES", "0")
     monkeypatch.setattr(Trainer, "build_train_loader", lambda self, cfg: [])
     trainer = Trainer(cfg)
     (hook,) = (hook for hook in trainer._hooks if isinstance(hook, EpsilonDecayHook))

@@ -88,7 +88,7 @@ def run_of(masks: Path, output: Path, *overrides: str) -> StageRun:
     return load_recipe(CONFIGS / "selftrain_icm.yaml", [*TINY, *alone, "OUTPUT_DIR", str(output), *overrides])[-1]
 
 
-CURVES = ("INSTANCE.ORACLE_CURVES", TWIN, "INSTANCE.ORACLE_PERIOD", "2", "INSTANCE.ORACLE_IMAGES", "3")
+CURVES = ("EVAL.ORACLE_CURVES", TWIN, "EVAL.ORACLE_PERIOD", "2", "EVAL.ORACLE_IMAGES", "3")
 
 
 def test_curves_are_written_and_change_nothing(masks: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_counts_of_known_finds_before_the_teacher_is_copied(
 
     monkeypatch.setattr(EmbeddingMomentumTeacher, "target_losses", lambda *_: {})
     monkeypatch.setattr(EmbeddingMomentumTeacher, "pseudo_instances", find)
-    every = ("INSTANCE.ORACLE_IMAGES", "6", "INSTANCE.REFRESH_INTERVAL", "2", "INSTANCE.TEACHER", "frozen")
+    every = ("EVAL.ORACLE_IMAGES", "6", "INSTANCE.REFRESH_INTERVAL", "2", "INSTANCE.TEACHER", "frozen")
     stages.train(run_of(masks, tmp_path, *CURVES, *every), resume=False)
     assert len(num_differing) == 6 and min(num_differing) > 0
     lines = (tmp_path / "instance_selftrain" / "metrics.json").read_text().splitlines()
@@ -140,10 +140,10 @@ def test_counts_of_known_finds_before_the_teacher_is_copied(
 
 def test_a_period_below_1_is_refused(masks: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ORACLE_PERIOD = 0 iterations; expected 1 or more"):
-        stages.train(run_of(masks, tmp_path, *CURVES, "INSTANCE.ORACLE_PERIOD", "0"), resume=False)
+        stages.train(run_of(masks, tmp_path, *CURVES, "EVAL.ORACLE_PERIOD", "0"), resume=False)
 
 
 def test_labels_of_other_images_are_refused(masks: Path, tmp_path: Path) -> None:
-    run = run_of(masks, tmp_path, *CURVES, "INSTANCE.ORACLE_CURVES", "miniscapes_cityscapes_labeled_val")
+    run = run_of(masks, tmp_path, *CURVES, "EVAL.ORACLE_CURVES", "miniscapes_cityscapes_labeled_val")
     with pytest.raises(ValueError, match="ORACLE_CURVES = 'miniscapes_cityscapes_labeled_val' has no label"):
         stages.train(run, resume=False)

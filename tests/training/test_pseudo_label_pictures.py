@@ -48,8 +48,8 @@ def weights(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("branch", ["semantic", "instance"])
 def test_files_tensorboard_and_the_same_weights(branch: str, masks: Path, tmp_path: Path) -> None:
-    on = run_of(branch, masks, tmp_path / "with", "RECIPE.PSEUDO_LABEL_PICTURES", "2", "VIS_PERIOD", "3")
-    off = run_of(branch, masks, tmp_path / "without", "RECIPE.PSEUDO_LABEL_PICTURES", "0")
+    on = run_of(branch, masks, tmp_path / "with", "EVAL.PSEUDO_LABEL_PICTURES", "2", "VIS_PERIOD", "3")
+    off = run_of(branch, masks, tmp_path / "without", "EVAL.PSEUDO_LABEL_PICTURES", "0")
     for run in (on, off):
         stages.train(run, resume=False)
     watched, plain = weights(tmp_path / "with"), weights(tmp_path / "without")
@@ -75,8 +75,8 @@ def test_files_tensorboard_and_the_same_weights(branch: str, masks: Path, tmp_pa
 
 
 def test_a_resumed_run_leaves_earlier_pictures_alone(masks: Path, tmp_path: Path) -> None:
-    run = run_of("semantic", masks, tmp_path / "run", "RECIPE.PSEUDO_LABEL_PICTURES", "1")
-    whole = run_of("semantic", masks, tmp_path / "whole", "RECIPE.PSEUDO_LABEL_PICTURES", "1")
+    run = run_of("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "1")
+    whole = run_of("semantic", masks, tmp_path / "whole", "EVAL.PSEUDO_LABEL_PICTURES", "1")
     stages.train(whole, resume=False)
     stages.train(run, resume=False)
     folder = tmp_path / "run" / "pseudo_labels"
@@ -98,7 +98,7 @@ def test_a_new_run_removes_the_pictures_of_another(masks: Path, tmp_path: Path) 
     old = tmp_path / "run" / "pseudo_labels" / "0000009_gone.png"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"old")
-    stages.train(run_of("semantic", masks, tmp_path / "run", "RECIPE.PSEUDO_LABEL_PICTURES", "1"), resume=False)
+    stages.train(run_of("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "1"), resume=False)
     assert not old.exists()
 
 
@@ -121,7 +121,7 @@ def test_semantic_labels_are_those_of_a_step_on_the_whole_image(masks: Path, tmp
 def test_groups_look_at_images_that_show_their_classes(masks: Path, tmp_path: Path) -> None:
     shares = json.loads(masks.read_text())["images"]
     cars = {image_id for image_id, entry in shares.items() if entry["class_shares"][13] >= 2e-3}
-    run = run_of("instance", masks, tmp_path, "RECIPE.PSEUDO_LABEL_PICTURES", "9").of_group(["car"])
+    run = run_of("instance", masks, tmp_path, "EVAL.PSEUDO_LABEL_PICTURES", "9").of_group(["car"])
     model = build_stage_model(run.cfg, run.inputs)
     assert isinstance(model, MomentumTeacher)
     hook = pictures.PseudoLabelPictures(run.cfg, run.inputs, model)
@@ -139,7 +139,7 @@ def test_nothing_is_drawn_where_nothing_is_labelled(masks: Path, tmp_path: Path)
 def test_a_bad_image_has_no_picture_and_ends_nothing(
     masks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = run_of("semantic", masks, tmp_path / "run", "RECIPE.PSEUDO_LABEL_PICTURES", "2")
+    run = run_of("semantic", masks, tmp_path / "run", "EVAL.PSEUDO_LABEL_PICTURES", "2")
     first, last = target_images(run.cfg, run.inputs)[0][:: len(load_dataset((TWIN,), "test")) - 1]
     Path(first["file_name"]).write_bytes(b"no image")
     stages.train(run, resume=False)

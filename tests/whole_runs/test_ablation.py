@@ -26,7 +26,7 @@ ROWS = {
 
 def train(name: str, folder: Path, *overrides: str) -> dict[str, Any]:
     """The "semantic" section of a tiny run of configs/ablation/<name>.yaml."""
-    options = [*TINY, "RECIPE.NUM_PICTURES", "0", "SOLVER.TARGET_PER_BATCH", "2", "OUTPUT_DIR", str(folder), *overrides]
+    options = [*TINY, "EVAL.NUM_PICTURES", "0", "SOLVER.TARGET_PER_BATCH", "2", "OUTPUT_DIR", str(folder), *overrides]
     path = str(CONFIGS / "ablation" / f"{name}.yaml")
     train_net.main(train_net.build_parser().parse_args(["--config-file", path, *options]))
     results: dict[str, Any] = json.loads((folder / "results.json").read_text())["semantic"]

@@ -25,7 +25,7 @@ def finished(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.rmtree(root / "data" / "miniscapes" / "cityscapes" / "gtFine" / "train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(root / "data"))
-        flags = ["TEST.ORACLE_MASKS", "True", "RECIPE.REPORT", "True", "RECIPE.PSEUDO_LABEL_PICTURES", "1"]
+        flags = ["EVAL.ORACLE_MASKS", "True", "EVAL.REPORT", "True", "EVAL.PSEUDO_LABEL_PICTURES", "1"]
         yield root / "out", run_recipe("selftrain_icm.yaml", root / "out", *flags)
 
 

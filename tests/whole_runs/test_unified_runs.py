@@ -21,7 +21,7 @@ NARROW_EINET = [
     *("MODEL.SEM_SEG_HEAD.ASPP_DILATIONS", "[1]", "MODEL.SEM_SEG_HEAD.LOW_LEVEL_CHANNELS", "[4, 4]"),
     *("MODEL.EINET.CONVS_DIM", "8", "MODEL.EINET.LOW_LEVEL_CHANNELS", "[4, 4]"),
     *("MODEL.EINET.DECODER_CHANNELS", "[8, 8]", "MODEL.EINET.HEAD_CHANNELS", "4"),
-    *("SOLVER.SOURCE_PER_BATCH", "2", "RECIPE.REPORT", "True"),
+    *("SOLVER.SOURCE_PER_BATCH", "2", "EVAL.REPORT", "True"),
 ]
 
 
@@ -35,7 +35,7 @@ def leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("leaves")
 def test_two_head_unet_on_leaves(tmp_path: Path) -> None:
     output = tmp_path / "out"
-    flags = ["INPUT.CROP_SIZE", "(64, 64)", "INPUT.TEST_SIZE", "(64, 64)", "RECIPE.REPORT", "True"]
+    flags = ["INPUT.CROP_SIZE", "(64, 64)", "INPUT.TEST_SIZE", "(64, 64)", "EVAL.REPORT", "True"]
     flags += ["SOLVER.SOURCE_PER_BATCH", "2", "SOLVER.VALIDATION_PERIOD", "2"]
     results = run_recipe("panoptic_unet/minileaves_scse.yaml", output, *flags)
     assert {section: list(results[section]) for section in ("panoptic", "semantic", "instance")} == {

@@ -67,9 +67,9 @@ class EINet(SemanticNetwork):
         """
         super().__init__(**options)
         check_choice("MODEL.EINET.CENTER_LOSS", center_loss.kind, ("mse", "focal"))
-        check_choice("MODEL.EINET.INSTANCE_SCORE", center_options.score, SCORES)
+        check_choice("EVAL.CENTERS.SCORE", center_options.score, SCORES)
         if center_options.kernel % 2 == 0 or center_options.kernel < 1:
-            raise ValueError(f"MODEL.EINET.NMS_KERNEL = {center_options.kernel}; expected an odd number of pixels")
+            raise ValueError(f"EVAL.CENTERS.NMS_KERNEL = {center_options.kernel}; expected an odd number of pixels")
         self.center_loss = center_loss
         self.center_options = center_options
 
@@ -81,7 +81,7 @@ class EINet(SemanticNetwork):
             ValueError: the radius is fixed to none.
         """
         options = network_options(cfg)
-        einet = cfg.MODEL.EINET
+        einet, centers = cfg.MODEL.EINET, cfg.EVAL.CENTERS
         if not einet.ADAPTIVE_RADIUS and einet.FIXED_SIGMA <= 0:
             raise ValueError(f"MODEL.EINET.FIXED_SIGMA = {einet.FIXED_SIGMA}; expected a number above 0, in pixels")
         thing_ids = classes_of(cfg).thing_ids
@@ -100,12 +100,12 @@ class EINet(SemanticNetwork):
             ),
             "center_options": CenterOptions(
                 thing_ids=thing_ids,
-                threshold=einet.CENTER_THRESHOLD,
-                kernel=einet.NMS_KERNEL,
-                top_k=einet.TOP_K,
-                score=einet.INSTANCE_SCORE,
+                threshold=centers.THRESHOLD,
+                kernel=centers.NMS_KERNEL,
+                top_k=centers.TOP_K,
+                score=centers.SCORE,
                 min_thing_share=cfg.INSTANCE.MIN_AREA,
-                min_stuff_share=cfg.INSTANCE.MIN_STUFF_AREA,
+                min_stuff_share=cfg.EVAL.MIN_STUFF_AREA,
             ),
         }
 

@@ -37,6 +37,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
     separates_groups = True
     """It may be trained for one group of classes, its `thing_ids`."""
 
+    config_node = "INSTANCE"
     student: EmbeddingUNet
 
     @configurable
@@ -86,16 +87,15 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
         consistency = ConsistencyLoss(
             weight=instance.CONSISTENCY_WEIGHT,
             delta_var=embedding.DELTA_VAR,
-            kernel_threshold=embedding.KERNEL_THRESHOLD,
             max_anchors=instance.CONSISTENCY_ANCHORS,
             rest=instance.CONSISTENCY_REST,
         )
         return {
             "student": EmbeddingUNet(cfg),
             "target_weight": instance.TARGET_WEIGHT,
-            "ramp_iterations": cfg.MODEL.SELF_TRAINING.RAMP_ITERS,
-            "bn_stats": cfg.MODEL.SELF_TRAINING.BN_STATS,
-            "evaluate": cfg.MODEL.SELF_TRAINING.EVALUATE,
+            "ramp_iterations": instance.RAMP_ITERS,
+            "bn_stats": instance.BN_STATS,
+            "evaluate": instance.EVALUATE,
             "update": _teacher_update(cfg),
             "seed": max(cfg.SEED, 0),
             "thing_ids": classes.thing_ids,

@@ -50,6 +50,9 @@ class MomentumTeacher(nn.Module):
     learns_from_target = True
     """Training opens the target stream, too."""
 
+    config_node = "MODEL.SELF_TRAINING"
+    """Of the options of student and teacher, for messages."""
+
     student: DenseNetwork
     teacher: DenseNetwork
     num_steps: Tensor
@@ -79,8 +82,8 @@ class MomentumTeacher(nn.Module):
             seed: of the random numbers of training steps (mixing, masking, anchors).
         """
         super().__init__()
-        check_choice("MODEL.SELF_TRAINING.EVALUATE", evaluate, ("student", "teacher"))
-        check_choice("MODEL.SELF_TRAINING.BN_STATS", bn_stats, ("frozen", "target"))
+        check_choice(f"{self.config_node}.EVALUATE", evaluate, ("student", "teacher"))
+        check_choice(f"{self.config_node}.BN_STATS", bn_stats, ("frozen", "target"))
         self.student = student
         self.teacher = copy.deepcopy(student).requires_grad_(False)
         self.target_weight = target_weight

@@ -58,7 +58,7 @@ def prepare_guidance(cfg: CfgNode, models: StageModels, last: Round, guidance: s
 
 
 def _predicted_settings(last: Round) -> dict[str, Any]:
-    options = last.instance.cfg.INSTANCE
+    options = last.instance.cfg.EVAL
     return {"runs": runs_of_round(last), "instances": [options.OPENING, options.CLOSING]}
 
 

@@ -112,7 +112,7 @@ def test_dictionary_is_in_the_checkpoint() -> None:
 
 @pytest.mark.parametrize("size", [(32, 64), (33, 50)])
 def test_output_is_detectron2s(size: tuple[int, int]) -> None:
-    model = build("MODEL.EINET.CENTER_THRESHOLD", "-1.0").eval()
+    model = build("EVAL.CENTERS.THRESHOLD", "-1.0").eval()
     nn.init.normal_(model.head.semantic.predictor.weight)
     request = {**item(*size), "height": 40, "width": 70}
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_padding_does_not_change_the_neighbourhood_of_a_centre(
     monkeypatch: pytest.MonkeyPatch, kernel: str, num_centers: int
 ) -> None:
     """Two peaks two heatmap pixels apart: two centres for a kernel of 3, one for 5, wherever the image ends."""
-    model, request = build("MODEL.EINET.NMS_KERNEL", kernel).eval(), item()
+    model, request = build("EVAL.CENTERS.NMS_KERNEL", kernel).eval(), item()
     maps = perfect(model, request)
     car = model.center_options.thing_ids.index(CAR)
     maps.heatmap[0].zero_()
@@ -206,8 +206,8 @@ def test_it_can_be_a_student() -> None:
     ("key", "value", "message"),
     [
         ("MODEL.EINET.CENTER_LOSS", "l1", "expected 'mse' or 'focal'"),
-        ("MODEL.EINET.INSTANCE_SCORE", "both", "expected 'objectness' or 'semantic' or 'product'"),
-        ("MODEL.EINET.NMS_KERNEL", "4", "NMS_KERNEL = 4; expected an odd number"),
+        ("EVAL.CENTERS.SCORE", "both", "expected 'objectness' or 'semantic' or 'product'"),
+        ("EVAL.CENTERS.NMS_KERNEL", "4", "NMS_KERNEL = 4; expected an odd number"),
         ("MODEL.EINET.DECODER_CHANNELS", "[8]", r"MODEL.EINET: the low-level features \['res2', 'res3'\] need"),
         ("MODEL.EINET.IN_FEATURES", "['res3', 'res3', 'res5']", "begin at stride 8 but .* at stride 4"),
     ],

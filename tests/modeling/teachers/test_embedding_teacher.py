@@ -27,7 +27,7 @@ def build(weight: float, rotation: float = 0.0, group: tuple[str, ...] = ()) -> 
     """A student that differs from its teacher, the same one every time."""
     torch.manual_seed(0)
     keys = ["INSTANCE.CONSISTENCY_WEIGHT", str(weight), "INSTANCE.CONSISTENCY_ROTATION", str(rotation)]
-    config = small("selftrain_icm.yaml", "MODEL.SELF_TRAINING.RAMP_ITERS", "0", "SEED", "3", *keys)
+    config = small("selftrain_icm.yaml", "INSTANCE.RAMP_ITERS", "0", "SEED", "3", *keys)
     model = build_stage_model(config, StageInputs(group=group)).train()
     assert isinstance(model, EmbeddingMomentumTeacher)
     with torch.no_grad():

@@ -52,7 +52,7 @@ def batch() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", BOTH)
 def test_only_the_student_gets_gradients(name: str) -> None:
-    model = build(name, "MODEL.SELF_TRAINING.RAMP_ITERS", "0").train()
+    model = build(name, "MODEL.SELF_TRAINING.RAMP_ITERS", "0", "INSTANCE.RAMP_ITERS", "0").train()
     with EventStorage():
         losses = model(batch())
     assert all(key.startswith("loss_") for key in losses)
