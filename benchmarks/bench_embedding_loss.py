@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Our `EmbeddingLoss` beside its dense one-hot form: time, extra memory, equal values and gradients.
 
-The dense form is what one writes first, and what the public code of SPOCO does: a mask per instance, the means
+The dense form is what one writes first, and what the public code of [SPOCO] does: a mask per instance, the means
 repeated for every pixel, a K x E x H x W tensor of differences per term, and autograd. Both forms run forward and
 backward in turns on the same image; memory is measured in one fresh process per form.
 

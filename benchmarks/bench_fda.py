@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-BETAS = (0.01, 0.05, 0.09)  # the three networks of the paper's ensemble
+BETAS = (0.01, 0.05, 0.09)  # the three networks of the ensemble of [FDA]
 TOLERANCE = 1e-2  # grey levels
 
 
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 def textbook_fda(source: NDArray[np.floating], target: NDArray[np.floating], beta: float) -> NDArray[np.float64]:
-    """Low-frequency amplitudes of the target with the phases of the source (Yang and Soatto, CVPR 2020).
+    """Low-frequency amplitudes of the target with the phases of the source ([FDA]).
 
     Args:
         source: (C, H, W), values 0..255.

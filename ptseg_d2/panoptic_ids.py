@@ -1,8 +1,8 @@
 """The only codec between (category, instance), panoptic ids and their coding on disk.
 
 Shapes: H x W pixels. A panoptic id is ``category * LABEL_DIVISOR + instance``; as a picture it is stored in
-24 bits, R + 256 G + 65536 B, the coding of COCO panoptic files (Kirillov et al., CVPR 2019), or in the 16 bits of
-Cityscapes' ``*_instanceIds.png`` (Cordts et al., CVPR 2016).
+24 bits, R + 256 G + 65536 B, the coding of COCO panoptic files ([PQ]), or in the 16 bits of
+Cityscapes' ``*_instanceIds.png`` ([Cityscapes]).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert torchvision's ImageNet weights of a ResNet to Detectron2's names, for MODEL.WEIGHTS.
+"""Convert torchvision's [ImageNet] weights of a ResNet to Detectron2's names, for MODEL.WEIGHTS.
 
 Example: python tools/convert_torchvision_resnet.py --depth 18 --output weights/R-18.pkl
 

@@ -7,7 +7,7 @@ r"""Predict class masks of the unlabelled target images: importance weights and 
 
 The masks' class content decides how often self-training draws an image (INPUT.IMPORTANCE_SAMPLING). With
 several --weights their softmax outputs are averaged, and with --quantile only the most confident pixels of each class
-stay: FDA's multi-band transfer, trained on with MODEL.SELF_TRAINING.PSEUDO_LABELS predicted.
+stay: the multi-band transfer of [FDA], trained on with MODEL.SELF_TRAINING.PSEUDO_LABELS predicted.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def _add_centers(cfg: CfgNode) -> None:
     centers.NMS_KERNEL = 7  # side of the square in which a centre is the only one of its class, in heatmap pixels (odd)
     centers.TOP_K = 200  # centres of an image, at most so many, >= 1
     # what ranks instances: "objectness" (value of the centre), "semantic" (mean class probability) or "product"
-    # (table 3; decides AP, not PQ)
+    # ([EINet], table 3; decides AP, not PQ)
     centers.SCORE = "product"
 
 
@@ -52,7 +52,7 @@ def _add_outputs(cfg: CfgNode) -> None:
 
 def _add_oracle(cfg: CfgNode) -> None:
     """ORACLE_*: diagnosis by labels that no training may see; off by default, and no result of a method."""
-    # also score the instances inside the true class masks of DATASETS.TEST (thesis table 12.1)
+    # also score the instances inside the true class masks of DATASETS.TEST ([thesis], table 12.1)
     cfg.EVAL.ORACLE_MASKS = False
     # labelled twin of DATASETS.TARGET, whose labels count true and false pseudo instances for TensorBoard and
     # nothing else; "" = off

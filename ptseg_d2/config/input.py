@@ -22,7 +22,7 @@ def add_input_config(cfg: CfgNode) -> None:
 
 
 def _add_source_geometry(cfg: CfgNode) -> None:
-    # first stretch every source image to CROP_SIZE (paper 2); SOURCE_SCALE is then relative to that
+    # first stretch every source image to CROP_SIZE ([PanopticUNet]); SOURCE_SCALE is then relative to that
     cfg.INPUT.SOURCE_FIT = False
     cfg.INPUT.SOURCE_SCALE = (0.5, 2.0)  # range of the random size factor of source images, > 0
     cfg.INPUT.SOURCE_STRETCH = False  # height and width get a factor of SOURCE_SCALE each, in place of a common one
@@ -54,15 +54,15 @@ def _add_style(cfg: CfgNode) -> None:
     # has at each lightness) or "fda" (low-frequency amplitudes)
     cfg.INPUT.SOURCE_STYLE = "none"
     cfg.INPUT.STYLE_PROBABILITY = 0.5  # share of the source images that are restyled, in [0, 1]
-    # half-width of the swapped amplitude window relative to the shorter side (FDA .01, .05, .09), in (0, .5)
+    # half-width of the swapped amplitude window relative to the shorter side ([FDA]: .01, .05, .09), in (0, .5)
     cfg.INPUT.FDA_BETA = 0.01
 
 
 def _add_source_sampling(cfg: CfgNode) -> None:
-    # rare-class sampling (DAFormer .01): a class is drawn with softmax((1 - share) / T), then an image with it, >= 0;
+    # rare-class sampling ([DAFormer]: .01), >= 0: a class is drawn with softmax((1 - share) / T), then an image with it;
     # 0 = off
     cfg.INPUT.RARE_CLASS_TEMPERATURE = 0.0
-    # part of an image's labelled pixels that a class must cover to be drawn for it (DAFormer: 3000 px of 1914x1052),
+    # part of an image's labelled pixels that a class must cover to be drawn for it ([DAFormer]: 3000 px of 1914x1052),
     # in [0, 1]
     cfg.INPUT.RARE_CLASS_MIN_AREA = 0.0015
     # part of the crop that must show the class, or the crop is drawn again, in [0, 1]
@@ -73,9 +73,9 @@ def _add_source_sampling(cfg: CfgNode) -> None:
 
 
 def _add_views(cfg: CfgNode) -> None:
-    cfg.INPUT.TARGET_PRE_SCALE = (1.0, 1.1)  # size factor of the canvas that all views of an image share (SAC), >= 1
+    cfg.INPUT.TARGET_PRE_SCALE = (1.0, 1.1)  # size factor of the canvas that all views of an image share ([SAC]), >= 1
     cfg.INPUT.TARGET_CANVAS_FLIP = 0.5  # probability of flipping the canvas, before views are cut out of it, in [0, 1]
-    cfg.INPUT.TARGET_VIEWS = 4  # views per target image, the first is the whole canvas (SAC), >= 1
+    cfg.INPUT.TARGET_VIEWS = 4  # views per target image, the first is the whole canvas ([SAC]), >= 1
     cfg.INPUT.TARGET_ZOOM = (0.5, 1.0)  # side of the other views relative to the canvas, in (0, 1]
     cfg.INPUT.TARGET_FLIP = 0.5  # probability of flipping a view, in [0, 1]
 
@@ -87,9 +87,9 @@ def _add_noise(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_GREY = 0.2  # probability of a grey student view, in [0, 1]
     cfg.INPUT.TARGET_BLUR = (0.1, 2.0)  # range of the Gaussian sigma of the student's views, in pixels
     cfg.INPUT.TARGET_BLUR_PROBABILITY = 1.0  # share of the student's views that are blurred, in [0, 1]
-    cfg.INPUT.MIX_JITTER = 0.0  # strength of colour jitter, with probability .8, of ClassMix images (DACS .25), >= 0
-    cfg.INPUT.MIX_BLUR_PROBABILITY = 0.0  # share of the ClassMix images that are blurred (DACS .5), in [0, 1]
-    # masked image consistency (MIC .7): share of the blocks that are hidden from the student, in [0, 1); 0 = off
+    cfg.INPUT.MIX_JITTER = 0.0  # strength of colour jitter, with probability .8, of ClassMix images ([DACS]: .25), >= 0
+    cfg.INPUT.MIX_BLUR_PROBABILITY = 0.0  # share of the ClassMix images that are blurred ([DACS]: .5), in [0, 1]
+    # masked image consistency ([MIC]: .7): share of the blocks that are hidden from the student, in [0, 1); 0 = off
     cfg.INPUT.MASK_RATIO = 0.0
     cfg.INPUT.MASK_BLOCK = 0.125  # side of a block as a share of the crop's height (64 px at 512), in (0, 1]
 
@@ -97,8 +97,8 @@ def _add_noise(cfg: CfgNode) -> None:
 def _add_target_sampling(cfg: CfgNode) -> None:
     """IMPORTANCE_SAMPLING and UNIFORM_* hold for the target images of both branches."""
     cfg.INPUT.IMPORTANCE_SAMPLING = True  # draw target images by predicted class content, where masks were predicted
-    cfg.INPUT.UNIFORM_PRIOR = 0.25  # share of uniform sampling beside IMPORTANCE_SAMPLING (SAC), in [0, 1]
-    # classes that the source never shows, so that nothing predicts them: at their turn any image is drawn (SAC)
+    cfg.INPUT.UNIFORM_PRIOR = 0.25  # share of uniform sampling beside IMPORTANCE_SAMPLING ([SAC]), in [0, 1]
+    # classes that the source never shows, so that nothing predicts them: at their turn any image is drawn ([SAC])
     cfg.INPUT.UNIFORM_CLASSES = []
 
 

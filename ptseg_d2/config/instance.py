@@ -43,8 +43,8 @@ def _add_pseudo_instances(cfg: CfgNode) -> None:
 
 
 def _add_consistency(cfg: CfgNode) -> None:
-    """CONSISTENCY_*: Dice between soft masks of student and teacher around the same anchors (thesis Eq. 7.10)."""
-    cfg.INSTANCE.CONSISTENCY_WEIGHT = 0.0  # weight of the consistency loss (thesis .1), >= 0; 0 = off
+    """CONSISTENCY_*: Dice between soft masks of student and teacher around the same anchors ([thesis], Eq. 7.10)."""
+    cfg.INSTANCE.CONSISTENCY_WEIGHT = 0.0  # weight of the consistency loss ([thesis]: .1), >= 0; 0 = off
     # the teacher sees the image turned by an angle from U(0, x), in degrees, in [0, 180]; 0 = photometric noise only
     cfg.INSTANCE.CONSISTENCY_ROTATION = 180.0
     cfg.INSTANCE.CONSISTENCY_ANCHORS = 20  # anchors that are drawn at most, >= 1
@@ -57,7 +57,7 @@ def _add_clustering(cfg: CfgNode) -> None:
     cfg.INSTANCE.CLUSTERING = "mean_shift_plus"  # "mean_shift_plus", "mean_shift" or "agglomerative"
     cfg.INSTANCE.CLUSTER_SAMPLES = 2048  # points of a class mask on which modes are searched, >= 1
     cfg.INSTANCE.CLUSTER_SEEDS = 128  # seeds of the mode search, "mean_shift_plus" only, >= 1
-    # radius of plain mean-shift ("mean_shift"; paper 2: DELTA_DIST), in embedding units; 0 = DELTA_VAR
+    # radius of plain mean-shift ("mean_shift"; [PanopticUNet]: DELTA_DIST), in embedding units; 0 = DELTA_VAR
     cfg.INSTANCE.CLUSTER_BANDWIDTH = 0.0
 
 

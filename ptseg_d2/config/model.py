@@ -21,7 +21,7 @@ def _add_semantic(cfg: CfgNode) -> None:
     cfg.MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256]  # widths of the decoder at each of them, in channels
     # source loss: exponent x, where the weight of a class ~ (its share of the pixels)^-x, in [0, 1]; 0 = all alike
     cfg.MODEL.SEM_SEG_HEAD.CLASS_BALANCE = 0.0
-    cfg.MODEL.SEM_SEG_HEAD.AUXILIARY_WEIGHT = 1.0  # weight of the losses on auxiliary outputs (BiSeNet), >= 0
+    cfg.MODEL.SEM_SEG_HEAD.AUXILIARY_WEIGHT = 1.0  # weight of the losses on auxiliary outputs ([BiSeNet]), >= 0
 
     cfg.MODEL.BISENET = CfgNode()
     cfg.MODEL.BISENET.CONTEXT_BACKBONE = "build_resnet_backbone"  # registered builder of the context path
@@ -47,7 +47,7 @@ def _add_embedding(cfg: CfgNode) -> None:
 
 
 def _add_embedding_loss(cfg: CfgNode) -> None:
-    # added to both radii where they are margins of a hinge; keeps early training from over-splitting (thesis section
+    # added to both radii where they are margins of a hinge; keeps early training from over-splitting ([thesis], section
     # 9.2: -.2 or .2), in embedding units; 0 = off
     cfg.MODEL.EMBEDDING.EPSILON = 0.0
     cfg.MODEL.EMBEDDING.EPSILON_DECAY = 1000  # time after which 1/e of it is left, in iterations

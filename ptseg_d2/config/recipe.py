@@ -29,10 +29,10 @@ def add_recipe_config(cfg: CfgNode) -> None:
 
 
 def _add_rounds(cfg: CfgNode) -> None:
-    # rounds of semantic and instance self-training, each from the last (thesis, future work), which end by themselves
+    # rounds of semantic and instance self-training, each from the last ([thesis], future work), which end by themselves
     # when the agreement of student and teacher, which needs no label, stops rising; >= 1
     cfg.RECIPE.ROUNDS = 1
-    # instance masks laid over the semantic pseudo labels from the second round on (thesis section 9.5): "predicted" by
+    # instance masks laid over the semantic pseudo labels from the second round on ([thesis], 9.5): "predicted" by
     # the round before, "none", or "ground_truth", which reads labels of the target and is no domain adaptation
     cfg.RECIPE.GUIDANCE = "predicted"
     cfg.RECIPE.ORACLE_GUIDANCE = ""  # GUIDANCE "ground_truth": labelled twin of DATASETS.TARGET; "" = none

@@ -25,12 +25,12 @@ def _add_teacher(cfg: CfgNode) -> None:
     options = cfg.MODEL.SELF_TRAINING
     options.EMA_DECAY = 0.99  # weight of the old teacher at each update, in [0, 1)
     options.EMA_INTERVAL = 100  # time between two updates of the teacher, in iterations
-    options.EMA_WARMUP = False  # the decay begins at 0 and grows as 1 - 1/(t + 1) up to EMA_DECAY (DACS)
+    options.EMA_WARMUP = False  # the decay begins at 0 and grows as 1 - 1/(t + 1) up to EMA_DECAY ([DACS])
 
 
 def _add_pseudo_labels(cfg: CfgNode) -> None:
     options = cfg.MODEL.SELF_TRAINING
-    # what the student learns on target images: "class_thresholds" (SAC), "confidence_share" (DACS), "predicted" (the
+    # what the student learns on the target: "class_thresholds" ([SAC]), "confidence_share" ([DACS]), "predicted" (the
     # masks of INPUT.PREDICTED_MASKS as they are) or "none" (only the entropy, if ENTROPY_WEIGHT > 0)
     options.PSEUDO_LABELS = "class_thresholds"
     # "confidence_share": the loss weight is the share of pixels at least this sure, in [0, 1]
@@ -44,8 +44,8 @@ def _add_pseudo_labels(cfg: CfgNode) -> None:
 
 def _add_losses(cfg: CfgNode) -> None:
     options = cfg.MODEL.SELF_TRAINING
-    options.CLASS_MIX = False  # paste half of a source image's classes on the student's views (DACS)
-    # weight of the loss on masked views relative to that on the others (MIC), see INPUT.MASK_RATIO, >= 0
+    options.CLASS_MIX = False  # paste half of a source image's classes on the student's views ([DACS])
+    # weight of the loss on masked views relative to that on the others ([MIC]), see INPUT.MASK_RATIO, >= 0
     options.MASKED_WEIGHT = 1.0
-    options.ENTROPY_WEIGHT = 0.0  # weight of the student's entropy on target images (FDA .005), >= 0; 0 = off
+    options.ENTROPY_WEIGHT = 0.0  # weight of the student's entropy on target images ([FDA]: .005), >= 0; 0 = off
     options.ENTROPY_POWER = 2.0  # eta of the Charbonnier penalty on it, > 0

@@ -14,20 +14,20 @@ def add_systems_config(cfg: CfgNode) -> None:
 
 
 def _add_panoptic_unet(cfg: CfgNode) -> None:
-    """Two-head U-Net (paper 2): decoder, embeddings and their losses are those of MODEL.EMBEDDING."""
+    """Two-head U-Net ([PanopticUNet]): decoder, embeddings and their losses are those of MODEL.EMBEDDING."""
     unet = cfg.MODEL.PANOPTIC_UNET = CfgNode()
     unet.FREEZE_ENCODER = False  # neither weights nor batch-norm statistics of the backbone change
-    unet.ATTENTION = "none"  # attention after every decoder level: "none" or "scse" (Roy et al.)
+    unet.ATTENTION = "none"  # attention after every decoder level: "none" or "scse" ([scSE])
     unet.SCSE_REDUCTION = 2  # channels / this are in the middle of cSE (segmentation_models.pytorch 16), >= 1
-    unet.SCSE_COMBINE = "add"  # cSE and sSE become one by "add" (2018, paper 2) or "max" (2019)
-    unet.EMBEDDING_CONV = True  # a 3x3 convolution of its own before the linear embedding head; False = paper 2
+    unet.SCSE_COMBINE = "add"  # cSE and sSE become one by "add" ([scSE]) or "max" ([scSE-journal])
+    unet.EMBEDDING_CONV = True  # a 3x3 convolution of its own before the linear embedding head; False = [PanopticUNet]
     unet.SEMANTIC_WEIGHT = 1.0  # weight of the cross entropy beside the terms of MODEL.EMBEDDING, >= 0
-    # each thing class has a loss of its own (De Brabandere et al.); False = instances of all classes push each other
+    # each thing class has a loss of its own ([DiscLoss]); False = instances of all classes push each other
     unet.PER_CLASS = False
 
 
 def _add_einet(cfg: CfgNode) -> None:
-    """EINet (paper 5).
+    """[EINet].
 
     The semantic branch is MODEL.SEM_SEG_HEAD's DeepLabV3PlusDecoder, how centres are found is in EVAL.CENTERS, and the
     smallest segments are those of INSTANCE.MIN_AREA and EVAL.MIN_STUFF_AREA.
@@ -47,7 +47,7 @@ def _add_einet(cfg: CfgNode) -> None:
 
 def _add_einet_losses(cfg: CfgNode) -> None:
     einet = cfg.MODEL.EINET
-    einet.ADAPTIVE_RADIUS = True  # Gaussians as wide as the instances; False = FIXED_SIGMA (table 2)
+    einet.ADAPTIVE_RADIUS = True  # Gaussians as wide as the instances; False = FIXED_SIGMA ([EINet], table 2)
     # IoU that a box keeps when its corners move by the radius; the smaller, the wider the Gaussians; in (0, 1)
     einet.MIN_OVERLAP = 0.3
     einet.FIXED_SIGMA = 8.0  # standard deviation of all Gaussians, in pixels of the image, > 0

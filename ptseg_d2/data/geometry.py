@@ -22,7 +22,7 @@ class Geometry:
         vertical_flip: likewise of the vertical one.
         rotation: the image is turned around its middle by an angle from U(0, this), in degrees.
         fit: the image is first stretched to the crop's size.
-        stretch: height and width get a factor each (paper 2: r_y, r_x).
+        stretch: height and width get a factor each ([PanopticUNet]: r_y, r_x).
     """
 
     crop: tuple[int, int]
@@ -36,7 +36,7 @@ class Geometry:
     def draw(self, size: tuple[int, int]) -> NDArray[np.float64]:
         """Affine map (2, 3) from an image of (height, width) to the crop, as of `random_crop_affine`.
 
-        In paper 2's order: fit, rotation, flips, rescaling, crop. What is off draws no random number.
+        In the order of [PanopticUNet]: fit, rotation, flips, rescaling, crop. What is off draws no random number.
         """
         fit = np.eye(3)
         if self.fit:

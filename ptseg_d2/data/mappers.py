@@ -146,7 +146,7 @@ def decode(dataset_dict: dict[str, Any]) -> Decoded:
 
 
 class TargetViewsMapper:
-    """An unlabelled image as V views of one canvas (SAC, algorithms.md 1.4).
+    """An unlabelled image as V views of one canvas ([SAC], "target views").
 
     Keys: `student_views` and `teacher_views` (V, 3, H, W) uint8 of equal geometry, photometric noise on the student's
     only; `thetas` (V, 2, 3) view -> canvas; `class_mask_views` (V, H, W) int64 where an earlier stage predicted

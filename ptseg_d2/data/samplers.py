@@ -42,7 +42,7 @@ def shuffled(num_images: int, seed: int) -> ImageSampler:
 
 
 def by_importance(class_shares: np.ndarray, uniform: float, uniform_classes: Sequence[int] = ()) -> ImageSampler:
-    """Class uniformly, then image by its share of that class's pixels (SAC, algorithms.md 1.4).
+    """Class uniformly, then image by its share of that class's pixels ([SAC], "importance weights").
 
     Args:
         class_shares: (images, C) pixels of each class in each image, any unit. Classes that occur
@@ -72,7 +72,7 @@ def by_importance(class_shares: np.ndarray, uniform: float, uniform_classes: Seq
 def by_rare_class(
     pixel_counts: np.ndarray, temperature: float, min_area: float, classes: Sequence[int]
 ) -> ImageSampler:
-    """Class by its rarity, then uniformly an image that shows enough of it (DAFormer, Hoyer et al. 2022, Eq. 9-10).
+    """Class by its rarity, then uniformly an image that shows enough of it ([DAFormer], Eq. 9-10).
 
     P(c) = softmax((1 - f_c) / temperature), with f_c the share of class c in the labelled pixels of all images.
 

@@ -25,7 +25,7 @@ LIGHTNESS_LEVELS = 255
 
 
 def amplitude_swap(source: Tensor, target: Tensor, beta: float) -> Tensor:
-    """Replace low-frequency amplitudes of the source by the target's, keep its phase (FDA, CVPR 2020).
+    """Replace low-frequency amplitudes of the source by the target's, keep its phase ([FDA], "centred window").
 
     The window is the centred square of frequencies |fy|, |fx| <= floor(min(H, W) * beta). It is symmetric, so the
     result is real and half of it suffices; beta = 0 swaps the mean colour. All other frequencies stay as they are:
@@ -76,7 +76,7 @@ def _rows(radius: int, image: Tensor) -> Tensor:
 
 
 def match_statistics(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Move mean and spread of the source's CIE Lab channels to the target's (Reinhard et al. 2001).
+    """Move mean and spread of the source's CIE Lab channels to the target's ([ColorTransfer]).
 
     Args:
         source: (H, W, 3) uint8 RGB.
@@ -156,7 +156,7 @@ class RandomStyle:
                 target has at each lightness) or "fda" (low-frequency amplitudes).
             target_files: images to take the look of.
             probability: share of the images that are restyled.
-            beta: half-width of FDA's window relative to the shorter side.
+            beta: half-width of the window of [FDA] relative to the shorter side.
         """
         if method not in ("statistics", "colors", "fda"):
             raise ValueError(f"INPUT.SOURCE_STYLE = {method!r}; expected 'none', 'statistics', 'colors' or 'fda'")

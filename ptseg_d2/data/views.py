@@ -1,4 +1,4 @@
-"""Several views (crop, zoom, flip) of one canvas, and the affine maps that bring each back (SAC).
+"""Several views (crop, zoom, flip) of one canvas, and the affine maps that bring each back ([SAC]).
 
 Shapes: N images, C channels, H x W pixels. A *canvas* is the target image as loaded; a *view* is a crop of
 it, resized to the canvas size, maybe mirrored. `theta` (N, 2, 3) maps view coordinates to canvas coordinates,

@@ -1,4 +1,4 @@
-"""The numbers of the COCO -> Cityscapes report (paper 3, Tables III and IV) and ours in the same form."""
+"""The numbers of [COCO2Cityscapes], tables III and IV, and ours in the same form."""
 
 from __future__ import annotations
 

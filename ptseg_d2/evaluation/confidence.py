@@ -1,4 +1,4 @@
-"""Percentile bootstrap over images (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
+"""Percentile bootstrap over images ([Bootstrap], chapter 13).
 
 A test set is one draw of images. Drawing as many from it with replacement, again and again, shows how far a score
 would move with another draw. A resample is the vector of how often it holds each image, so the counts of all

@@ -4,8 +4,8 @@ AP follows the conventions of the instance-level Cityscapes script: ground truth
 groups are ignored; a prediction that matches no ground truth is a false positive unless more than the IoU
 threshold's share of it lies on ignored regions; AP is averaged over IoU .5:.05:.95 and then over the classes
 that occur in the ground truth. One difference: objects of classes that are not evaluated (caravan, trailer)
-are void here, as they are in PQ; the script counts a prediction on them as a false positive. precision50 = TP
-/ (TP + FP) is what the self-trained panoptic segmentation thesis calls "mAP"; it needs no scores.
+are void here ([cityscapesScripts], "classes that are not evaluated"). precision50 = TP
+/ (TP + FP) is what [thesis] calls "mAP"; it needs no scores.
 
 Shapes: N images, B resamples, C evaluated classes, T thresholds, P predicted segments of a class over all images.
 """

@@ -1,4 +1,4 @@
-"""What panoptic quality is made of: matches and misses per class, and the sums of IoU (Kirillov et al., CVPR 2019).
+"""What panoptic quality is made of: matches and misses per class, and the sums of IoU ([PQ]).
 
 Shapes: C classes, G ground-truth and P predicted segments of one image.
 """

@@ -1,9 +1,9 @@
-"""Panoptic quality with the conventions of panopticapi (Kirillov et al., "Panoptic Segmentation", CVPR 2019).
+"""Panoptic quality with the conventions of [panopticapi] ([PQ]).
 
 A predicted and a ground-truth segment of one class match at IoU > .5, void pixels left out of the union. A
 predicted segment of which more than half lies on void or on the crowd region of its class is no false
 positive. A class that occurs in neither is left out of every mean; one that occurs without a match counts 0
-in PQ, SQ and RQ. (Some papers leave such classes out of SQ, which raises it.)
+in PQ, SQ and RQ. ([PQ], "classes without a match")
 
 Shapes: H x W pixels, N images, C classes. Segment id 0 = void.
 """
@@ -117,8 +117,8 @@ class PanopticQuality:
 
         Returns:
             PQ, SQ, RQ, and each with _th (things) and _st (stuff); PQ_plus: PQ of a stuff class replaced by
-            sum(IoU) / number of its ground-truth segments, without a threshold (Porzi et al., "Seamless Scene
-            Segmentation", CVPR 2019); the subsets; per_class: name -> PQ, SQ, RQ, TP, FP, FN.
+            sum(IoU) / number of its ground-truth segments, without a threshold ([PQ+]);
+            the subsets; per_class: name -> PQ, SQ, RQ, TP, FP, FN.
         """
         counts = self.counts()
         occurs, qualities = counts.occurs, counts.qualities()

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SCORES = ("objectness", "semantic", "product")
-"""How instances are ranked (supplement of EINet, table 3)."""
+"""How instances are ranked ([EINet], table 3)."""
 
 _DISTANCES_AT_ONCE = 2**24
 

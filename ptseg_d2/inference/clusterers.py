@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 CLUSTERINGS = ("mean_shift_plus", "mean_shift", "agglomerative")
-"""The clusterings of thesis section 9.2, the default first."""
+"""The clusterings of [thesis], section 9.2, the default first."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Clustering:
     Attributes:
         name: one of `CLUSTERINGS`: "mean_shift_plus" merges modes nearer than delta_dist and tells peaks from ridges;
             "mean_shift" is the plain one at a bandwidth; "agglomerative" is average linkage at delta_dist.
-            The thesis' merging of clusters by their mean embeddings is done by the first alone, on the modes.
+            The merging of near clusters ([thesis], section 8) is done by the first alone, on the modes.
         delta_var: radius of a tight cluster, embedding units.
         delta_dist: clusters nearer than this are one; plain mean-shift does not use it.
         num_samples: points of a mask on which clusters are searched; the others join the nearest one.
         num_seeds: of mean_shift_plus alone; plain mean-shift starts at every sample.
         seed: of the sub-sample.
-        bandwidth: radius of plain mean-shift's kernel, embedding units; 0 = delta_var. Paper 2 uses delta_dist.
+        bandwidth: radius of plain mean-shift's kernel, embedding units; 0 = delta_var. [PanopticUNet] uses delta_dist.
     """
 
     name: str
@@ -83,7 +83,7 @@ def cluster_things(
     cluster: Callable[[Tensor], Tensor],
     min_area: int,
 ) -> Tensor:
-    """Cluster each thing class inside its own mask (thesis Algorithm 2, lines 4-11).
+    """Cluster each thing class inside its own mask ([thesis], Algorithm 2, lines 4-11).
 
     Args:
         embeddings: (E, H, W) float.

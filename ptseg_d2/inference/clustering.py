@@ -1,4 +1,4 @@
-"""Clusterings of pixel embeddings into objects (thesis section 9.2); `clusterers.Clustering` chooses one by name.
+"""Clusterings of pixel embeddings into objects ([thesis], section 9.2); `clusterers.Clustering` chooses one by name.
 
 Shapes: M points, E embedding dims, K clusters. Labels are (M,) int64: 0..K-1, -1 = in no cluster. All but the exact
 `mean_shift` search on a sub-sample, then give every point to its nearest centre and dissolve small clusters. Points
@@ -48,7 +48,7 @@ def one_thread() -> Iterator[None]:
 
 @torch.no_grad()
 def mean_shift(points: Tensor, bandwidth: float, seeds: Tensor | None = None, max_iterations: int = 300) -> Tensor:
-    """Flat-kernel mean-shift, equal to scikit-learn's `MeanShift` (`cluster_all=True`) on the same seeds.
+    """Flat-kernel [MeanShift], equal to [scikit-learn]'s `MeanShift` (`cluster_all=True`) on the same seeds.
 
     Quadratic in the points when they are their own seeds; `mean_shift_plus` is the fast one.
 
@@ -152,7 +152,7 @@ def mean_shift_plus(
 def agglomerative(
     points: Tensor, merge_distance: float, num_samples: int = 1024, seed: int = 0, min_size: int = 1
 ) -> Tensor:
-    """Average linkage (thesis Eq. 9.3) on a sub-sample by scikit-learn, then every point to the nearest mean.
+    """Average linkage ([AverageLinkage]) on a sub-sample by scikit-learn, then every point to the nearest mean.
 
     On a GPU the means are sums by atomic additions, so that their last bits may differ from run to run.
 

@@ -1,4 +1,4 @@
-"""The mean of several networks, one step of FDA's multi-band transfer (Yang & Soatto, CVPR 2020).
+"""The mean of several networks, one step of the multi-band transfer of [FDA].
 
 Networks that were trained with different windows (beta) err differently. Shapes: C classes.
 """
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class MeanOfNetworks(nn.Module):
-    """Averages the softmax of several networks (FDA, Eq. 8); Detectron2's protocol in and out."""
+    """Averages the softmax of several networks ([FDA], Eq. 8); Detectron2's protocol in and out."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         """

@@ -80,7 +80,7 @@ def farthest_points(samples: Tensor, num_seeds: int, radius: float) -> Tensor:
 
 
 def shift(seeds: Tensor, samples: Tensor, radius: float, max_iterations: int) -> tuple[Tensor, Tensor]:
-    """Move each seed to the mean of the samples around it until it rests (thesis Eq. 9.2, flat kernel).
+    """Move each seed to the mean of the samples around it until it rests ([thesis], Eq. 9.2, flat kernel).
 
     Args:
         seeds: (S, E).

@@ -1,6 +1,6 @@
 """Repair of instance masks: noise, islands, holes and gaps that clustering without regard to place leaves behind.
 
-Shapes: H x W pixels. Instance id <= 0 = none. Opening and closing are those of thesis section 12.
+Shapes: H x W pixels. Instance id <= 0 = none. Opening and closing are those of [thesis], section 12.
 """
 
 from __future__ import annotations

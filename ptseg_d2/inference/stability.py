@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 _POINTS_PER_ANCHOR = 16
-"""Pixels whose mean is an anchor (thesis section 7.2); a single one may lie at the border of its object."""
+"""Pixels whose mean is an anchor ([thesis], section 7.2); a single one may lie at the border of its object."""
 
 
 @torch.no_grad()

@@ -85,7 +85,7 @@ def instance_geometry(sem_seg: Tensor, instance_ids: Tensor) -> InstanceGeometry
 
 
 def gaussian_radius(sizes_hw: Tensor, min_overlap: float) -> Tensor:
-    """How far the corners of a box may move until it overlaps itself too little (CornerNet; Objects as Points).
+    """How far the corners of a box may move until it overlaps itself too little ([CornerNet]; [ObjectsAsPoints]).
 
     The smallest of three radii: a box moved by r in both directions, one with both corners r inside, one with both r
     outside, each with exactly this intersection over union with the box.
@@ -182,7 +182,7 @@ def heatmap_mse(heatmap: Tensor, targets: CenterTargets) -> Tensor:
 
 
 def heatmap_focal(logits: Tensor, targets: CenterTargets, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
-    """Penalty-reduced focal loss (CornerNet Eq. 1, Objects as Points Eq. 1) per centre.
+    """Penalty-reduced focal loss ([CornerNet], Eq. 1; [ObjectsAsPoints], Eq. 1) per centre.
 
     Args:
         logits: (N, T, H, W) float, before the sigmoid.

@@ -1,11 +1,11 @@
-"""Consistency of the student's and the teacher's embeddings (SPOCO, Wolny et al. 2022; thesis Eq. 7.10).
+"""Consistency of the student's and the teacher's embeddings ([SPOCO]; [thesis], Eq. 7.10).
 
 Shapes: N images, E embedding dims, H x W pixels, M pixels of a region, A anchors. Around the same anchor pixel each
 network's embeddings make a soft mask, and the Dice loss asks both masks to be alike. Only distances within one
 space are used, so the two spaces may differ by any rotation or shift.
 
 The region is the predicted mask of the classes that the network separates, because only there are its embeddings
-clustered and its anchors drawn (thesis Algorithm 2); elsewhere they may be anything.
+clustered and its anchors drawn ([thesis], Algorithm 2); elsewhere they may be anything.
 
 On a GPU the gradients of the anchors are atomic additions in no fixed order: their last bits may differ between runs.
 """

@@ -1,4 +1,4 @@
-"""Discriminative embedding losses on sparse labels (SPOCO, Wolny et al. 2022; thesis section 7.2).
+"""Discriminative embedding losses on sparse labels ([SPOCO]; [thesis], section 7.2).
 
 Shapes: N images, E embedding dims, K instances, M points, H x W pixels. Instance id 0 = unlabelled, -1 =
 ignored, any other id is an instance; ids need not be consecutive. Distances are Euclidean, in embedding
@@ -48,7 +48,7 @@ def push_loss(image: Segments, margin: float | Tensor) -> Tensor:
 
 
 def reg_loss(image: Segments) -> Tensor:
-    """Mean norm of all means; as in SPOCO's code, that of the unlabelled pixels (label 0) is one of them."""
+    """Mean norm of all means; that of the unlabelled pixels (label 0) is one of them ([SPOCO], "regulariser")."""
     if image.num_instances == 0:
         return image.zero()
     means = torch.cat([image.means, image.background], dim=1)
@@ -58,9 +58,9 @@ def reg_loss(image: Segments) -> Tensor:
 def object_loss(image: Segments, two_sigma2: float, sums: PairSums | None = None) -> Tensor:
     """Mean over instances of 1 - Dice(S_k, 1[label = k]) over all pixels that are not ignored.
 
-    S_k = exp(-|e_i - mu_k|^2 / two_sigma2) is a soft mask around the mean. Dice has the V-Net form
+    S_k = exp(-|e_i - mu_k|^2 / two_sigma2) is a soft mask around the mean. Dice has the form of [VNet],
     2 sum(p q) / (sum p^2 + sum q^2); the denominator is at least the instance's area, so it needs no epsilon.
-    Public SPOCO pools all instances into one Dice, which large objects dominate; this is the paper's mean.
+    The mean over instances is the paper's ([SPOCO], "Dice per instance").
 
     Args:
         image: instances of one image.
@@ -100,7 +100,7 @@ def kernel_width(delta_var: float, threshold: float) -> float:
 class EmbeddingLoss(nn.Module):
     """All five terms, weighted, averaged over the batch.
 
-    The buffer `margin_offset` (a scalar, 0 at first; the epsilon of thesis section 9.2) is added to delta_var
+    The buffer `margin_offset` (a scalar, 0 at first; the epsilon of [thesis], section 9.2) is added to delta_var
     and delta_dist where they are radii of a hinge; the kernel keeps its width. It survives a resume.
     """
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def cross_entropy(logits: Tensor, sem_seg: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Weighted mean cross entropy over the labelled pixels (SAC's public code divides by all pixels, void included).
+    """Weighted mean cross entropy over the labelled pixels (unlike [SAC], "mean over all pixels").
 
     Args:
         logits: (N, C, h, w) float, resized to the label size.
@@ -60,7 +60,7 @@ def update_class_shares_(class_shares: Tensor, sem_seg: Tensor, momentum: float 
 def focal_confidence_loss(
     logits: Tensor, pseudo_labels: Tensor, confidence: Tensor, class_prior: Tensor, gamma: float = 3.0
 ) -> Tensor:
-    """Focal loss on pseudo labels, weighted with the teacher's confidence (SAC).
+    """[FocalLoss] on pseudo labels, weighted with the teacher's confidence ([SAC], "confidence in the loss").
 
     The weight of class c is (1 - chi_c)^gamma, so that frequent classes count less. The mean goes over *all*
     pixels, ignored ones included: few pseudo labels then mean a small loss, not a noisy one.
@@ -70,7 +70,7 @@ def focal_confidence_loss(
         pseudo_labels: (N, H, W) int64, train ids or 255.
         confidence: (N, H, W) float in [0, 1], the teacher's largest probability; no gradient flows into it.
         class_prior: (C,) float in [0, 1], the running class prior chi; no gradient flows into it.
-        gamma: focal exponent (lambda in the paper), >= 0.
+        gamma: focal exponent (lambda in [SAC]), >= 0.
     """
     logits = resize(logits, pseudo_labels.shape[-2:])
     weight = (1 - class_prior.detach()).pow(gamma).to(logits.dtype)
@@ -79,7 +79,7 @@ def focal_confidence_loss(
 
 
 def charbonnier_entropy(logits: Tensor, power: float = 2.0) -> Tensor:
-    """Mean of (H^2 + 1e-8)^power over pixels, H the entropy of the prediction divided by ln C (FDA, Eq. 6).
+    """Mean of (H^2 + 1e-8)^power over pixels, H the entropy of the prediction divided by ln C ([FDA], Eq. 6).
 
     Args:
         logits: (N, C, h, w) float.

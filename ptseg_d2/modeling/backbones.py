@@ -101,7 +101,7 @@ def build_compact_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNe
 
 @BACKBONE_REGISTRY.register()
 def build_compact_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
-    """Detectron2's feature pyramid of MODEL.FPN on `build_compact_resnet_backbone`: p2 to p6 of a detector."""
+    """Detectron2's feature pyramid ([FPN]) of MODEL.FPN on `build_compact_resnet_backbone`: p2 to p6 of a detector."""
     return FPN(
         bottom_up=build_compact_resnet_backbone(cfg, input_shape),
         in_features=cfg.MODEL.FPN.IN_FEATURES,

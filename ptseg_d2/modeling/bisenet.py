@@ -1,8 +1,8 @@
-"""BiSeNet (Yu et al., ECCV 2018): a wide shallow path for detail, a deep narrow one for context, and their fusion.
+"""BiSeNet ([BiSeNet]): a wide shallow path for detail, a deep narrow one for context, and their fusion.
 
-The arrangement is that of the public code ooooverflow/BiSeNet, which the cost in the GTA5 report (BiSeNet with FDA
-and DACS, Table 2) points to: 12.58 M parameters, 25.78 G multiply-adds at 1024x512. Ours has 12.07 M: the rest is the
-unused ImageNet classifier of torchvision's ResNet-18 (0.51 M). Unlike in the paper no batch norm stands behind global
+The arrangement is that of the public code ooooverflow/BiSeNet, which the cost in [GTA5-report], table 2,
+points to: 12.58 M parameters, 25.78 G multiply-adds at 1024x512. Ours has 12.07 M: the rest is the
+unused ImageNet classifier of torchvision's ResNet-18 (0.51 M). Unlike in [BiSeNet] no batch norm stands behind global
 pooling but a bias: its statistics would be of one value per image, noise on small batches and an error on one image.
 Unlike in that code the last 1x1 convolution comes before the up-sampling; both are linear, so nothing changes.
 
@@ -28,7 +28,7 @@ CONTEXT_FEATURES = ["res4", "res5"]
 
 
 class AttentionRefinement(nn.Module):
-    """Weights the channels of a feature by what the whole image shows (paper, Fig. 2b)."""
+    """Weights the channels of a feature by what the whole image shows ([BiSeNet], Fig. 2b)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class AttentionRefinement(nn.Module):
 
 
 class FeatureFusion(nn.Module):
-    """Mixes the concatenated paths and emphasises channels by what the whole image shows (paper, Fig. 2c)."""
+    """Mixes the concatenated paths and emphasises channels by what the whole image shows ([BiSeNet], Fig. 2c)."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: str) -> None:
         super().__init__()

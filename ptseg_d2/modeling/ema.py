@@ -1,4 +1,4 @@
-"""Exponential moving average of a network: the momentum teacher."""
+"""Exponential moving average of a network: the momentum teacher ([MeanTeacher])."""
 
 from __future__ import annotations
 

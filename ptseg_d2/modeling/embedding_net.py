@@ -19,7 +19,7 @@ from torch import Tensor
 
 @META_ARCH_REGISTRY.register()
 class EmbeddingUNet(DenseNetwork):
-    """U-Net on a ResNet encoder with a linear head of E channels (thesis section 7.2)."""
+    """U-Net on a ResNet encoder with a linear head of E channels ([thesis], section 7.2)."""
 
     @configurable
     def __init__(

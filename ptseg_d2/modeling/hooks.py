@@ -28,7 +28,7 @@ class TeacherUpdate:
     Attributes:
         momentum: weight of the old teacher at each update, in [0, 1); 0 = it becomes a copy.
         interval: iterations between two updates; counted from the start of the run, so that a resume keeps it.
-        warm_up: the t-th update uses at most 1 - 1/t, so that the first one copies the student (DACS).
+        warm_up: the t-th update uses at most 1 - 1/t, so that the first one copies the student ([DACS]).
     """
 
     momentum: float = 0.99
@@ -64,7 +64,7 @@ class EMAHook(HookBase):
 
 
 class RefreshTeacherHook(HookBase):
-    """Freezes the teacher for `interval` iterations, then replaces it by the student (thesis section 8)."""
+    """Freezes the teacher for `interval` iterations, then replaces it by the student ([thesis], section 7.2)."""
 
     def __init__(self, model: HasTeacher, interval: int) -> None:
         """
@@ -82,7 +82,7 @@ class RefreshTeacherHook(HookBase):
 
 
 class EpsilonDecayHook(HookBase):
-    """Margins of the embedding loss <- delta + epsilon, where epsilon = start exp(-iteration / decay) (thesis 9.2).
+    """Margins of the embedding loss <- delta + epsilon, where epsilon = start exp(-iteration / decay) ([thesis], 9.2).
 
     A function of the iteration alone, so that a resumed run goes on with the right one, and so that what a run starts
     from leaves none behind: a `start` of 0 sets 0.

@@ -47,7 +47,7 @@ class DenseNetwork(nn.Module):
             use_bfloat16: run under autocast where the device computes in bfloat16; outputs stay float32.
             flip_channels: the backbone expects BGR; images given to this class are always RGB.
             normalize_images: each channel of each image gets mean 0 and deviation 1 over its own pixels, instead of
-                those of `pixel_mean` and `pixel_std` (paper 2, section 4.1.2).
+                those of `pixel_mean` and `pixel_std` ([PanopticUNet], section 4.1.2).
         """
         super().__init__()
         self.backbone = backbone

@@ -1,4 +1,4 @@
-"""Detectron2's own Panoptic-DeepLab behind our data and evaluation, as the baseline of EINet.
+"""Detectron2's own [Panoptic-DeepLab] behind our data and evaluation, as the baseline of EINet.
 
 Backbone, heads, losses, training targets, forward pass and post-processing are those of
 `detectron2.projects.panoptic_deeplab`; here are only the translations between its formats and ours.

@@ -1,4 +1,4 @@
-"""Meta-architecture of paper 2: one U-Net whose two heads give every pixel a class and an embedding.
+"""Meta-architecture of [PanopticUNet]: one U-Net whose two heads give every pixel a class and an embedding.
 
 Shapes: N images, C classes, E embedding dims, H x W pixels, h x w the decoder's resolution.
 """
@@ -34,7 +34,7 @@ ATTENTIONS = ("none", "scse")
 
 @META_ARCH_REGISTRY.register()
 class PanopticUNet(DenseNetwork):
-    """Class masks by argmax, instances by clustering the embeddings inside them (paper 2, chapter 3)."""
+    """Class masks by argmax, instances by clustering the embeddings inside them ([PanopticUNet], 3)."""
 
     head: TwoHeadUNetDecoder
     class_shares: Tensor
@@ -63,7 +63,7 @@ class PanopticUNet(DenseNetwork):
             semantic_weight: of the cross entropy.
             class_balance: exponent of `balanced_class_weights`, from running class shares; 0 = off.
             per_class: each thing class has a discriminative loss of its own: its instances push each other, not those
-                of other classes, which another mask keeps apart (De Brabandere et al.). The terms are then means over
+                of other classes, which another mask keeps apart ([DiscLoss]). The terms are then means over
                 the pairs of an image and a thing class in it.
             freeze_encoder: the backbone is not trained, and its batch norms keep their statistics.
             test_size: (height, width) to which `predict` and evaluation bring images; None = their own.
@@ -125,7 +125,7 @@ class PanopticUNet(DenseNetwork):
         return self.losses(batched_inputs) if self.training else self.output_per_image(batched_inputs)
 
     def losses(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Weighted terms of L = CE + L_inst (paper 2, Eq. 3.6), in training and in evaluation mode alike.
+        """Weighted terms of L = CE + L_inst ([PanopticUNet], Eq. 3.6), in training and in evaluation mode alike.
 
         Returns:
             loss_sem_seg and the terms of `EmbeddingLoss`, at the decoder's resolution with labels sampled at pixel
@@ -195,7 +195,7 @@ class PanopticUNet(DenseNetwork):
         return {"sem_seg": logits, "panoptic_seg": self.panoptic_seg(logits, embeddings)}
 
     def panoptic_seg(self, logits: Tensor, embeddings: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Class masks, instances inside them, one map (paper 2, section 3.3).
+        """Class masks, instances inside them, one map ([PanopticUNet], section 3.3).
 
         Args:
             logits: (C, H, W).

@@ -1,4 +1,4 @@
-"""Spatial and channel squeeze & excitation (Roy, Navab, Wachinger 2018; 2019). Shapes: N images, h x w pixels."""
+"""Spatial and channel squeeze & excitation ([scSE]; [scSE-journal]). Shapes: N images, h x w pixels."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 
 COMBINATIONS = ("add", "max")
-"""How the two excited maps become one: their sum (Roy et al. 2018) or the larger of both per value (2019)."""
+"""How the two excited maps become one: their sum ([scSE]) or the larger of both per value ([scSE-journal])."""
 
 
 class SCSE(nn.Module):
     """Features scaled per channel (cSE) and, beside it, per pixel (sSE), both by factors in (0, 1).
 
     cSE: sigmoid(W2 relu(W1 mean over pixels)), a factor per channel. sSE: sigmoid of a 1x1 convolution to one channel,
-    a factor per pixel. The journal paper finds "max" best by a little; the addition is that of the conference paper and
-    of segmentation_models.pytorch, on which paper 2 is built. At a factor of 1/2 each "add" leaves the features as they
+    a factor per pixel. [scSE-journal] finds "max" best by a little; the addition is that of [scSE] and of [smp],
+    on which [PanopticUNet] is built. At a factor of 1/2 each "add" leaves the features as they
     are.
     """
 
@@ -22,7 +22,7 @@ class SCSE(nn.Module):
         """
         Args:
             channels: of the features.
-            reduction: channels / this are left in the middle of cSE, at least 1; Roy et al. use 2.
+            reduction: channels / this are left in the middle of cSE, at least 1; [scSE] uses 2.
             combine: one of `COMBINATIONS`.
 
         Raises:

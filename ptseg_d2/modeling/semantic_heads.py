@@ -26,9 +26,9 @@ class SemanticHead(nn.Module):
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class DeepLabV2Head(SemanticHead):
-    """DeepLabv2 (Chen et al. 2018): four dilated 3x3 convolutions straight to the classes, added up.
+    """DeepLabv2 ([DeepLabv2]): four dilated 3x3 convolutions straight to the classes, added up.
 
-    The thesis says that they are concatenated; SAC's public code adds them (algorithms.md 1.8), and so do we.
+    [thesis] says that they are concatenated; here they are added, as in public code ([SAC], "added branches").
     """
 
     @configurable
@@ -40,7 +40,7 @@ class DeepLabV2Head(SemanticHead):
             input_shape: channels of the backbone's features.
             in_feature: name of the feature that is classified.
             num_classes: C.
-            aspp_dilations: dilations of the branches; 6, 12, 18, 24 in the paper.
+            aspp_dilations: dilations of the branches; 6, 12, 18, 24 in [DeepLabv2].
         """
         super().__init__()
         self.in_feature = in_feature
@@ -64,7 +64,7 @@ class DeepLabV2Head(SemanticHead):
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class DeepLabV3Decoder(SemanticHead):
-    """DeepLabv3 (Chen et al. 2017): ASPP with image pooling, a 3x3 convolution and a classifier.
+    """DeepLabv3 ([DeepLabv3]): ASPP with image pooling, a 3x3 convolution and a classifier.
 
     Detectron2's DeepLab project has a `DeepLabV3Head` without the 3x3 convolution that holds its own loss.
     """
@@ -86,7 +86,7 @@ class DeepLabV3Decoder(SemanticHead):
             in_feature: name of the feature that is classified.
             channels: width of the ASPP and of the convolution behind it.
             num_classes: C.
-            aspp_dilations: dilations of the 3x3 branches; 6, 12, 18 at output stride 16 in the paper.
+            aspp_dilations: dilations of the 3x3 branches; 6, 12, 18 at output stride 16 in [DeepLabv3].
             norm: a normalisation name known to Detectron2's `get_norm`.
         """
         super().__init__()
@@ -113,9 +113,9 @@ class DeepLabV3Decoder(SemanticHead):
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class DeepLabV3PlusDecoder(SemanticHead):
-    """DeepLabv3+: ASPP on the coarse feature, joined step by step with projected low-level features.
+    """DeepLabv3+ ([DeepLabv3+]): ASPP on the coarse feature, joined step by step with projected low-level features.
 
-    One low-level feature is the paper's decoder; a second, finer one keeps thin objects of small images. Unlike
+    One low-level feature is the published decoder; a second, finer one keeps thin objects of small images. Unlike
     `DeepLabV3PlusHead` of Detectron2's DeepLab project it returns logits only: losses live in `ptseg_d2.losses`, so
     that supervised and self-training share one network.
     """

@@ -1,4 +1,4 @@
-"""U-Net decoders on the features of any Detectron2 backbone. Shapes: N images, E embedding dims, C classes."""
+"""U-Net decoders ([UNet]) on the features of any Detectron2 backbone. Shapes: N images, E embedding dims, C classes."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class UNetDecoder(UNetTrunk):
 
 
 class TwoHeadUNetDecoder(UNetDecoder):
-    """U-Net with a linear head of embeddings and a linear head of class logits (paper 2, 3.1)."""
+    """U-Net with a linear head of embeddings and a linear head of class logits ([PanopticUNet], 3.1)."""
 
     def __init__(self, input_shape: dict[str, ShapeSpec], *, num_classes: int, **options: object) -> None:
         """

@@ -1,4 +1,4 @@
-"""Instance masks and class masks improve each other (thesis section 9.5).
+"""Instance masks and class masks improve each other ([thesis], section 9.5).
 
 Shapes: K instances, H x W pixels. Instance id 0 = none, -1 = ignored; class 255 = void.
 """
@@ -75,7 +75,7 @@ def guidance_map(sem_seg: Tensor, instance_ids: Tensor, thing_ids: Collection[in
 
 
 def guide(labels: Tensor, confidence: Tensor, guidance: Tensor, thing_ids: Collection[int]) -> tuple[Tensor, Tensor]:
-    """Lay instances over semantic pseudo labels, after the views are fused (thesis section 9.5).
+    """Lay instances over semantic pseudo labels, after the views are fused ([thesis], section 9.5).
 
     Args:
         labels: (..., H, W) int64 pseudo labels, 255 = unsure.

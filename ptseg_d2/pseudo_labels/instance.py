@@ -47,7 +47,7 @@ def stable_instances(
     threshold: float,
     rng: torch.Generator | None = None,
 ) -> tuple[Tensor, dict[int, float]]:
-    """Set instances to -1 that the class mask, the student and the teacher do not agree on (Algorithm 2, line 8).
+    """Set instances to -1 that class mask, student and teacher do not agree on ([SPOCO], "stable instances").
 
     Args:
         instance_ids: (H, W) int64.

@@ -1,4 +1,4 @@
-"""Confidence quantiles of a whole data set: the pseudo labels of FDA's multi-band transfer (Yang & Soatto, CVPR 2020).
+"""Confidence quantiles of a whole data set: the pseudo labels of the multi-band transfer of [FDA].
 
 The mean of several networks (`ptseg_d2.inference.ensemble`) labels the target images once, and a network is trained on
 what is most confident. Shapes: H x W pixels, C classes.
@@ -18,8 +18,8 @@ class ConfidenceQuantiles:
 
     Args:
         num_classes: C.
-        quantile: share of a class's pixels that is given up, in [0, 1] (FDA: .66).
-        cap: no threshold is above this probability (FDA: .9).
+        quantile: share of a class's pixels that is given up, in [0, 1] ([FDA]: .66).
+        cap: no threshold is above this probability ([FDA]: .9).
     """
 
     def __init__(self, num_classes: int, quantile: float = 0.66, cap: float = 0.9) -> None:
@@ -42,7 +42,7 @@ class ConfidenceQuantiles:
     def thresholds(self) -> NDArray[np.int64]:
         """(C,) smallest level that is kept of each class; 0 for a class that was never predicted."""
         totals = self.counts.sum(axis=1)
-        # The public code takes element round(quantile * n) of the sorted confidences.
+        # [FDA], "quantile of the confidences": element round(quantile * n) of the sorted ones.
         rank = np.minimum(np.rint(self.quantile * totals), np.maximum(totals - 1, 0))
         at_quantile = (np.cumsum(self.counts, axis=1) > rank[:, None]).argmax(axis=1)
         return np.minimum(at_quantile, round(self.cap * LEVELS))

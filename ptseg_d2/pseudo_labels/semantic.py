@@ -1,4 +1,4 @@
-"""Several views of one target image as evidence, and how often each class is seen (SAC, Araslanov & Roth 2021).
+"""Several views of one target image as evidence, and how often each class is seen ([SAC]).
 
 Shapes: V views of one canvas, C classes, H x W pixels (any resolution, the network's own included).
 Nothing here has a gradient.
@@ -52,7 +52,7 @@ def update_class_prior_(
         chi: (C,) float, the prior; a class whose value is exactly `sentinel` has not been seen. It takes the
             batch mean as soon as that exceeds 1e-8 and stays as it is until then.
         batch_mean: (C,) float, mean over views and pixels of the teacher's softmax before fusion; over all processes
-            in a distributed run (the public code lets each process have its own, and keeps the first one's).
+            in a distributed run (unlike the public code: [SAC], "class prior").
         momentum: weight of the old value, in [0, 1).
         sentinel: initial value of chi.
     """

@@ -1,6 +1,6 @@
 """Groups of thing classes: a stage of the instance branch as several independent runs, each in its own sub-folder.
 
-ALL is one group, BASE and CCM are three categories, ICM is one group per class (thesis section 9.3).
+ALL is one group, BASE and CCM are three categories, ICM is one group per class ([thesis], section 9.3).
 """
 
 from __future__ import annotations

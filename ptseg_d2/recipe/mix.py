@@ -1,10 +1,10 @@
-"""MIX: every thing class takes the network of the run that separates it best (thesis table 12.2, MIX*).
+"""MIX: every thing class takes the network of the run that separates it best ([thesis], table 12.2, MIX*).
 
-The thesis chooses by the labelled validation set. By default the choice here needs no label: it is the mean stability
+[thesis] chooses by the labelled validation set. By default the choice here needs no label: it is the mean stability
 of the pseudo instances, how well class mask, student and teacher agree (`instance_stability`), on target images. The
 teacher is a copy of the student, or a run would be judged by how far its student went since the last copy; the noise
 of the training, which the student alone sees, keeps them apart. A class mask in which nothing is found counts as one 0.
-INSTANCE.MIX_BY = "oracle" is the thesis' choice; its row says so.
+INSTANCE.MIX_BY = "oracle" is that choice; its row says so.
 """
 
 from __future__ import annotations

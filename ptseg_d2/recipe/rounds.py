@@ -1,4 +1,4 @@
-"""Rounds of self-training: semantic and instance branch in turn, each from the last (thesis, future work).
+"""Rounds of self-training: semantic and instance branch in turn, each from the last ([thesis], section 14.2).
 
 A round is a `semantic_selftrain` and an `instance_selftrain` stage. The first is as the files say; the stages
 of a later one lie in `OUTPUT_DIR/<stage>_round<n>`. A round counts as tried once its agreement, see

@@ -80,9 +80,9 @@ def _keep_start(run: StageRun) -> dict[str, Any]:
 
 
 def adapt_batch_norm(run: StageRun, resume: bool = False) -> None:
-    """Replace running statistics by those of target images (AdaBN); nothing else changes.
+    """Replace running statistics by those of target images ([AdaBN]); nothing else changes.
 
-    SAC interleaves this with source training (algorithms.md 1.1); done afterwards, the source row stays
+    Public code mixes this with source training ([SAC], "adaptive batch norm"); done afterwards, the source row stays
     free of target images.
 
     Args:

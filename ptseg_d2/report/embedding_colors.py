@@ -54,7 +54,7 @@ def principal_components(points: FloatArray, count: int) -> FloatArray:
 
 
 def plane_layout(points: FloatArray, seed: int = 0) -> FloatArray:
-    """(M, E) -> (M, 2) by t-SNE with perplexity min(30, (M - 1) / 3), started from the principal components.
+    """(M, E) -> (M, 2) by [t-SNE] with perplexity min(30, (M - 1) / 3), started from the principal components.
 
     Raises:
         ValueError: fewer than `MIN_POINTS` points.

@@ -58,7 +58,7 @@ ORACLE_MARK = "oracle: uses target labels"
 
 
 def score_blocks(results: Results) -> list[Block]:
-    """Every row of a run, the thesis' rows below those on its classes, and the classes of the means.
+    """Every row of a run, the rows of [thesis] below those on its classes, and the classes of the means.
 
     Args:
         results: content of results.json.

@@ -1,4 +1,4 @@
-"""Instances inside the true class masks: what an instance network could do with perfect masks (thesis table 12.1).
+"""Instances inside the true class masks: what an instance network could do with perfect masks ([thesis], table 12.1).
 
 It reads the labels of the test images, so its scores stand in a section of their own that is named oracle.
 """

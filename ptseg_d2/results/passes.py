@@ -15,7 +15,7 @@ from ptseg_d2.stages.table import COMPONENTS, MIX, SELFTRAIN, Branch
 from torch import nn
 
 ORACLE_MASKS = "instance_oracle_masks"
-"""Section of results.json with instance scores inside the true class masks (thesis table 12.1)."""
+"""Section of results.json with instance scores inside the true class masks ([thesis], table 12.1)."""
 
 SECTIONS = ("panoptic", "semantic", "instance")
 """Sections of results.json that a whole panoptic result fills."""

@@ -1,4 +1,4 @@
-"""Early stopping on a validation loss, as a Detectron2 hook (paper 2, section 4.1.3)."""
+"""Early stopping on a validation loss, as a Detectron2 hook ([PanopticUNet], section 4.1.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""True and false pseudo instances during self-training, counted against labels of the target (figures of thesis
+"""True and false pseudo instances during self-training, counted against labels of the target (figures of [thesis],
 section 9): to see whether a run gets better, never to make it better.
 
 Off unless EVAL.ORACLE_CURVES names the labelled twin of DATASETS.TARGET. The labels are opened here and become

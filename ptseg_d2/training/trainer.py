@@ -82,7 +82,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """SGD or AdamW on Detectron2's parameter groups, with a learning-rate factor for the heads."""
+        """SGD or [AdamW] on Detectron2's parameter groups, with a learning-rate factor for the heads."""
         kinds: dict[str, Any] = {
             "SGD": partial(torch.optim.SGD, momentum=cfg.SOLVER.MOMENTUM, nesterov=cfg.SOLVER.NESTEROV),
             "AdamW": torch.optim.AdamW,
@@ -184,7 +184,7 @@ def _lookers(cfg: CfgNode, inputs: StageInputs, model: nn.Module) -> list[HookBa
 def _parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     """Detectron2's groups (weight decay of norms and biases), split into backbone and heads.
 
-    SAC's (algorithms.md 1.8) come out with BIAS_LR_FACTOR 2, HEAD_LR_FACTOR 10, WEIGHT_DECAY_BIAS 0 and
+    Those of [SAC], "parameter groups", come out with BIAS_LR_FACTOR 2, HEAD_LR_FACTOR 10, WEIGHT_DECAY_BIAS 0 and
     WEIGHT_DECAY_NORM = WEIGHT_DECAY: what a batch norm adds is a bias, what it multiplies with is a weight.
     """
     heads = {id(p) for name, p in model.named_parameters() if "backbone." not in name}

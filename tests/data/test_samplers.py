@@ -32,7 +32,7 @@ def test_importance_follows_the_predicted_shares() -> None:
 
 
 def test_importance_with_uniform_share() -> None:
-    # w_i = .25 / N + .75 frac_c(i) (algorithms.md 1.4)
+    # w_i = .25 / N + .75 frac_c(i) ([SAC], "importance weights")
     draw = by_importance(np.array([[1.0], [0.0]]), uniform=0.25)
     assert frequencies(draw, 2)[1] == pytest.approx(0.125, abs=0.015)
 

@@ -39,7 +39,7 @@ def test_a_name_stands_for_its_function() -> None:
 
 
 def test_plain_mean_shift_takes_the_bandwidth_it_is_given() -> None:
-    """Two clouds of diameter 0, 1.2 apart: two clusters at the bandwidth delta_var = .5, one at paper 2's 1.5."""
+    """Two clouds of diameter 0, 1.2 apart: two clusters at the bandwidth delta_var = .5, one at 1.5."""
     points = tensor([[0.0, 0.0]] * 5 + [[1.2, 0.0]] * 4)
     wide = Clustering("mean_shift", delta_var=0.5, delta_dist=1.5, bandwidth=1.5)
     assert by_name("mean_shift")(points).tolist() == [0] * 5 + [1] * 4

@@ -25,7 +25,7 @@ def random_image(spread: float = 1.0) -> tuple[Tensor, Tensor]:
 def slow_losses(
     embeddings: Tensor, ids: Tensor, delta_var: float = 0.5, delta_dist: float = 1.5, offset: float = 0.0
 ) -> dict[str, float]:
-    """The five unweighted terms of one image by their definitions (algorithms: SPOCO 2.1), K >= 2."""
+    """The five unweighted terms of one image by their definitions ([thesis], Eq. 7.5 to 7.9; [SPOCO]), K >= 2."""
     pixels = {k: embeddings[:, ids == k].t().tolist() for k in sorted(set(ids.flatten().tolist()) - {-1})}
     means = {k: [sum(values) / len(values) for values in zip(*points)] for k, points in pixels.items()}
     instances = [k for k in pixels if k > 0]

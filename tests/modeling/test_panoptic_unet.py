@@ -73,7 +73,7 @@ def test_both_maps_have_the_images_size_whatever_the_test_size() -> None:
 
 
 def discriminative(embeddings: Tensor, ids: Tensor) -> dict[str, float]:
-    """Equations 3.2 to 3.4 of paper 2 for one image, (E, h, w) and (h, w), by loops over instances."""
+    """Equations 3.2 to 3.4 of [PanopticUNet] for one image, (E, h, w) and (h, w), by loops over instances."""
     instances = [embeddings[:, ids == number] for number in ids.unique() if number > 0]
     means = [pixels.mean(1) for pixels in instances]
     hinges = [((pixels - mean[:, None]).norm(dim=0) - 0.5).clamp(min=0) ** 2 for pixels, mean in zip(instances, means)]

@@ -1,4 +1,4 @@
-"""Every config loads, names things that exist, and costs what the papers report."""
+"""Every config loads, names things that exist, and costs what [GTA5-report] says."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def build(path: Path, *overrides: str, device: str = "cpu") -> dict[str, analyze
     ("name", "megaparameters", "giga_flops"), [("deeplabv2_r101", 43.90, 375.0), ("bisenet_r18", 12.58, 25.78)]
 )
 def test_cost_is_that_of_the_report(name: str, megaparameters: float, giga_flops: float) -> None:
-    """Tables 1 and 2 of the report on GTA5 to Cityscapes with BiSeNet, at 1024x512: 16 times 256x128."""
+    """[GTA5-report], tables 1 and 2, at 1024x512: 16 times 256x128."""
     network = build(CONFIGS / "synthia_to_cityscapes" / f"semantic_{name}.yaml")["semantic"]
     assert analyze_model.count_parameters(network) / 1e6 == pytest.approx(megaparameters, rel=0.05)
     assert 16 * analyze_model.count_flops(network, 128, 256) / 1e9 == pytest.approx(giga_flops, rel=0.05)
@@ -96,7 +96,7 @@ def test_paper_scale_networks_can_be_built(path: Path) -> None:
 
 @pytest.mark.parametrize(("depth", "megaparameters"), [(18, 11.18 + 0.35), (50, 23.51 + 1.40), (101, 42.50 + 1.40)])
 def test_deeplabv2_has_three_backbones(depth: int, megaparameters: float) -> None:
-    """The ResNet without its classifier (He et al. 2016) and four 3x3 convolutions from its channels to 19 classes."""
+    """The ResNet without its classifier ([ResNet]) and four 3x3 convolutions from its channels to 19 classes."""
     override = ("RECIPE.SEMANTIC_NETWORK", f"../networks/cityscapes_deeplabv2_r{depth}.yaml")
     network = build(CONFIGS / "synthia_to_cityscapes" / "semantic_deeplabv2_r101.yaml", *override, device="meta")
     assert analyze_model.count_parameters(network["semantic"]) / 1e6 == pytest.approx(megaparameters, rel=1e-3)

@@ -24,7 +24,7 @@ class TwoParts(nn.Module):
 
 @pytest.mark.parametrize("wrap", [False, True], ids=["network", "student"])
 def test_rates_and_decays_are_those_of_sac(wrap: bool) -> None:
-    """2.5e-4; bias x2, head x10, head bias x20; decay 5e-4 but none on what is added (algorithms.md 1.8)."""
+    """2.5e-4; bias x2, head x10, head bias x20; decay 5e-4 but none on what is added ([SAC], "parameter groups")."""
     network = TwoParts()
     model = nn.ModuleDict({"student": network}) if wrap else network
     cfg = load_config(CONFIGS / "cityscapes" / "semantic_selftrain.yaml")

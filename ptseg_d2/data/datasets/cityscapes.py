@@ -1,4 +1,4 @@
-"""Cityscapes (Cordts et al., CVPR 2016): real streets, straight from the official download.
+"""Cityscapes ([Cityscapes]): real streets, straight from the official download.
 
 Layout: ``cityscapes/leftImg8bit/<split>/<city>/*_leftImg8bit.png`` and
 ``cityscapes/gtFine/<split>/<city>/*_gtFine_{labelIds,instanceIds}.png``.
@@ -28,7 +28,7 @@ from ptseg_d2.data.label_readers import (
 )
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
-HELD_OUT = 0.2  # share of the training images that paper 2 validates on
+HELD_OUT = 0.2  # share of the training images that [PanopticUNet] validates on
 INSTANCES_PER_CLASS = 1000  # an instance is stored as label id * 1000 + number
 
 

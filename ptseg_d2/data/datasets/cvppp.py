@@ -1,4 +1,4 @@
-"""CVPPP 2017 Leaf Segmentation Challenge (Minervini et al., PRL 2016): rosette plants from above, every leaf labelled.
+"""CVPPP 2017 Leaf Segmentation Challenge ([CVPPP]): rosette plants from above, every leaf labelled.
 
 Layout: ``cvppp/A1/plantNNN_rgb.png`` and ``cvppp/A1/plantNNN_label.png``, the same in A2, A3 and A4. The value of a
 label pixel is the number of the leaf, 0 is background. Photographs without a label file are the test images of the

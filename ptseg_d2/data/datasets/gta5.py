@@ -1,4 +1,4 @@
-"""GTA5 (Richter et al., "Playing for Data", ECCV 2016): game frames with classes, without instances.
+"""GTA5 ([GTA5]): game frames with classes, without instances.
 
 Layout: ``gta5/images/*.png`` and ``gta5/labels/*.png`` (palette indices = Cityscapes label ids).
 """

@@ -1,4 +1,4 @@
-"""SYNTHIA-RAND-CITYSCAPES (Ros et al., CVPR 2016): synthetic streets with classes and instances.
+"""SYNTHIA-RAND-CITYSCAPES ([SYNTHIA]): synthetic streets with classes and instances.
 
 Layout: ``synthia/RAND_CITYSCAPES/RGB/*.png`` and ``synthia/RAND_CITYSCAPES/GT/LABELS/*.png`` (16 bits).
 """

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 RARE_LOGIT = -2.19
-"""Logit of probability .1: with the focal loss every pixel begins as hardly a centre (Objects as Points)."""
+"""Logit of probability .1: with the focal loss every pixel begins as hardly a centre ([ObjectsAsPoints])."""
 
 
 class EINetMaps(NamedTuple):

@@ -1,6 +1,6 @@
-"""Semantic and instance embeddings change each other (EINet).
+"""Semantic and instance embeddings change each other ([EINet], "interaction").
 
-The supplement says what the interaction does (A.1, B.1), its equations are in the paper itself; these are ours:
+[EINet] says what the interaction does (A.1, B.1), its equations are in the paper itself; these are ours:
 instance embeddings modulate the semantic ones, what the dictionary recalls for those modulates the instance embeddings
 back, and a pixel's similarity to each class centre is added to the logit of that class.
 

@@ -1,4 +1,4 @@
-"""Meta-architecture of embedding-interaction based panoptic segmentation (EINet, ICCV submission 8435)."""
+"""Meta-architecture of embedding-interaction based panoptic segmentation ([EINet])."""
 
 from __future__ import annotations
 

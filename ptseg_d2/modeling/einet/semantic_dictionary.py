@@ -1,4 +1,4 @@
-"""One centre embedding per class, a moving average over training (EINet, supplement A.2).
+"""One centre embedding per class, a moving average over training ([EINet], A.2).
 
 Shapes: N images, C classes, E embedding dims, h x w pixels. Class 255 = void.
 """
@@ -52,7 +52,7 @@ class SemanticDictionary(nn.Module):
 
     @torch.no_grad()
     def update_(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Q_j <- momentum Q_j + (1 - momentum) V_j for the classes j of a batch (Eq. 1).
+        """Q_j <- momentum Q_j + (1 - momentum) V_j for the classes j of a batch ([EINet], Eq. 1).
 
         V_j is the mean over the pixels of all processes. The first V_j of a class becomes its centre as it is: a
         moving average that began at 0 would be too short for many steps.

@@ -1,4 +1,4 @@
-"""ClassMix: paste the pixels of some source classes on a target image (DACS, Tranheden et al. 2021)."""
+"""ClassMix: paste the pixels of some source classes on a target image ([ClassMix], as in [DACS])."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def choose_classes(sem_seg: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Mask of half (rounded up) of the classes in an image, drawn without replacement.
 
-    Public DACS counts 255 as a class and may paste it; here void is never drawn.
+    Void is never drawn ([DACS], "void is not pasted").
 
     Args:
         sem_seg: (H, W) int64, train ids or 255.

@@ -1,4 +1,4 @@
-"""Meta-architecture of instance self-training (thesis section 8, Algorithm 2).
+"""Meta-architecture of instance self-training ([thesis], section 8, Algorithm 2).
 
 Shapes: B target views, E embedding dims, h x w the decoder's resolution.
 """
@@ -210,7 +210,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
 
     @torch.no_grad()
     def _turned_embeddings(self, clean: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-        """What the teacher says of turned views, turned back (thesis section 7.2).
+        """What the teacher says of turned views, turned back ([thesis], "consistency under rotation").
 
         With MODEL.EMBEDDING.COORDINATES these embeddings are built on other positions than the student's; only
         distances within each space are compared.

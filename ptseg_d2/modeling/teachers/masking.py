@@ -1,4 +1,4 @@
-"""Masked image consistency: hide blocks of an image from the student (MIC, Hoyer et al., CVPR 2023)."""
+"""Masked image consistency: hide blocks of an image from the student ([MIC])."""
 
 from __future__ import annotations
 

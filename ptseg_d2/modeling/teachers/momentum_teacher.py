@@ -73,8 +73,8 @@ class MomentumTeacher(nn.Module):
             student: the trained network; the teacher begins as its copy.
             target_weight: weight of the target loss after the ramp.
             ramp_iterations: training steps over which the weight grows linearly from 0; 0 = no ramp.
-            bn_stats: "frozen" keeps the student's running statistics and trains its affine terms (SAC,
-                algorithms.md 1.8; `FrozenBatchNorm2d` would freeze both). "target" normalises each domain
+            bn_stats: "frozen" keeps the student's running statistics and trains its affine terms ([SAC],
+                "frozen statistics"; `FrozenBatchNorm2d` would freeze both). "target" normalises each domain
                 by its own batch and lets the running statistics follow the target batches only (with ClassMix these
                 hold the pasted source pixels too).
             evaluate: "student" or "teacher", the one that predicts in evaluation mode.

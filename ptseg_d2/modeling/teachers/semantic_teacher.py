@@ -1,4 +1,4 @@
-"""Meta-architecture of semantic self-training: SAC (Araslanov & Roth 2021; thesis 7.1), DACS, MIC, FDA's entropy.
+"""Meta-architecture of semantic self-training: [SAC] ([thesis], 7.1), [DACS], [MIC], entropy of [FDA].
 
 Shapes: G target images, V views each, C classes, H x W the crop.
 """
@@ -36,16 +36,16 @@ from torch import Tensor
 
 NO_NOISE = Photometric(jitter=0.0, jitter_probability=0.0, blur=(0.1, 0.1), blur_probability=0.0)
 MIX_BLUR = (0.15, 1.15)
-"""Range of the Gaussian sigma in pixels on mixed images (DACS)."""
+"""Range of the Gaussian sigma in pixels on mixed images ([DACS])."""
 
 
 @META_ARCH_REGISTRY.register()
 class SemanticMomentumTeacher(MomentumTeacher):
     """Trains the student on pseudo labels of its noisy, mixed or masked views.
 
-    The thesis (Eq. 7.3) says that student and teacher confidence weight the loss; as in the public code of SAC it is
-    the teacher's alone. DACS' teacher averages parameters only and predicts in training mode; ours averages
-    buffers too and predicts in evaluation mode, as for SAC.
+    [thesis], 7.1, says that student and teacher confidence weight the loss; as in the public code of [SAC] it is
+    the teacher's alone. That of [DACS] averages parameters only and predicts in training mode; ours averages
+    buffers too and predicts in evaluation mode, as for [SAC].
     """
 
     student: SemanticNetwork
@@ -69,12 +69,12 @@ class SemanticMomentumTeacher(MomentumTeacher):
         Args:
             labeler: makes the pseudo labels.
             focal_power: exponent of (1 - chi) in the loss; 0 = all classes count alike.
-            class_mix: paste half of a source image's classes on the student's views (DACS).
+            class_mix: paste half of a source image's classes on the student's views ([DACS]).
             mix_photometric: noise on the mixed images.
-            mask_ratio: share of the hidden blocks in masked views (MIC); 0 = no masked views.
+            mask_ratio: share of the hidden blocks in masked views ([MIC]); 0 = no masked views.
             mask_block: their side as a share of the crop's height.
             masked_weight: weight of the loss on masked views.
-            entropy_weight: weight of the student's entropy on its views, pasted pixels included (FDA).
+            entropy_weight: weight of the student's entropy on its views, pasted pixels included ([FDA]).
             entropy_power: eta of `charbonnier_entropy`.
             options: those of `MomentumTeacher`.
 
@@ -189,7 +189,7 @@ class SemanticMomentumTeacher(MomentumTeacher):
         return images, PseudoLabels(labels, paste(masks, torch.ones_like(pseudo.confidence), pseudo.confidence))
 
     def _masked_loss(self, images: Tensor, pseudo: PseudoLabels) -> Tensor:
-        """The student must see through hidden blocks (MIC); they leave no trace in the running statistics."""
+        """The student must see through hidden blocks ([MIC]); they leave no trace in the running statistics."""
         size = (images.shape[-2], images.shape[-1])
         block = number_of(self.mask_block, size[0], at_least=1)
         hidden = torch.stack([random_blocks(size, block, self.mask_ratio) for _ in images])

@@ -1,4 +1,4 @@
-"""SAC (Araslanov & Roth, CVPR 2021): a threshold for each class, lower for rare ones.
+"""SAC ([SAC]): a threshold for each class, lower for rare ones.
 
 Shapes: V views, C classes, H x W pixels; class 255 = ignore.
 """
@@ -35,7 +35,7 @@ class ClassThresholds(PseudoLabelRule):
 
 
 def class_thresholds(peaks: Tensor, chi: Tensor, upper: float = 0.75, lower: float = 0.2, beta: float = 1e-3) -> Tensor:
-    """Confidence thresholds max(lower, upper * (1 - exp(-chi / beta)) * peak): rare classes get lower ones.
+    """Confidence thresholds max(lower, upper * (1 - exp(-chi / beta)) * peak) of [SAC]: low for rare classes.
 
     Args:
         peaks: (..., C) float in [0, 1], highest confidence of each class in an image.

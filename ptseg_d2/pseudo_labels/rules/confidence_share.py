@@ -25,7 +25,7 @@ class ConfidenceShare(PseudoLabelRule):
 
 @torch.no_grad()
 def select_by_share(refined: Tensor, floor: float = 0.968) -> tuple[Tensor, Tensor]:
-    """Label every pixel, and measure how much of the batch is confident (DACS).
+    """Label every pixel, and measure how much of the batch is confident ([DACS]).
 
     Args:
         refined: (N, C, H, W) float, probabilities.

@@ -1,4 +1,4 @@
-"""Fixed labels: masks that an earlier stage or tools/predict_masks.py wrote, such as FDA's multi-band transfer."""
+"""Fixed labels: masks that an earlier stage or tools/predict_masks.py wrote, such as those of [FDA]."""
 
 from __future__ import annotations
 

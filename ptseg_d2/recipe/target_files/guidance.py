@@ -1,4 +1,4 @@
-"""Instance masks that guide the semantic pseudo labels of a next round (thesis section 9.5).
+"""Instance masks that guide the semantic pseudo labels of a next round ([thesis], section 9.5).
 
 `<folder>/index.json` lists, by image id, a file: an 8-bit PNG at the image's size, see `guidance_map`.
 """

@@ -68,7 +68,7 @@ def test_missing_data_are_named_when_it_is_asked_for(tmp_path: Path, monkeypatch
 
 
 def test_mixed_sources(gta5: list[dict[str, Any]], tmp_path: Path) -> None:
-    """MIX of the thesis; a list keeps one of the GTA5 images, and the other data set is as without it."""
+    """MIX of [thesis]; a list keeps one of the GTA5 images, and the other data set is as without it."""
     names = ("miniscapes_synthia_labeled_train", TRUCK_AND_TRAIN)
     cfg = small("semantic_source.yaml", "DATASETS.SOURCE", str(names))
     stream = source_stream(cfg)

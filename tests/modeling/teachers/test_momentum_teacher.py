@@ -146,7 +146,7 @@ def test_ema_hook_cadence() -> None:
 
 
 def test_warm_up_copies_first_and_is_capped() -> None:
-    """DACS: old weights 0, 1/2, 2/3, 3/4, ... up to .7; the student is t, and 1, 3/2, 2 are the means of 1..t."""
+    """[DACS]: old weights 0, 1/2, 2/3, 3/4, ... up to .7; the student is t, and 1, 3/2, 2 are the means of 1..t."""
     model = build("semantic_selftrain.yaml")
     nn.init.constant_(next(iter(model.teacher.parameters())), -100.0)
     seen = FakeTrainer().run(EMAHook(model, 0.7, warm_up=True), model, 5)
