@@ -59,8 +59,8 @@ def _add_style(cfg: CfgNode) -> None:
 
 
 def _add_source_sampling(cfg: CfgNode) -> None:
-    # rare-class sampling ([DAFormer]: .01), >= 0: a class is drawn with softmax((1 - share) / T), then an image with it;
-    # 0 = off
+    # rare-class sampling ([DAFormer]: .01): a class is drawn with softmax((1 - share) / T), then an image with it;
+    # >= 0; 0 = off
     cfg.INPUT.RARE_CLASS_TEMPERATURE = 0.0
     # part of an image's labelled pixels that a class must cover to be drawn for it ([DAFormer]: 3000 px of 1914x1052),
     # in [0, 1]

@@ -1,4 +1,4 @@
-"""SAC ([SAC]): a threshold for each class, lower for rare ones.
+"""[SAC]: a threshold for each class, lower for rare ones.
 
 Shapes: V views, C classes, H x W pixels; class 255 = ignore.
 """

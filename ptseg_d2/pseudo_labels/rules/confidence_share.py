@@ -1,4 +1,4 @@
-"""DACS (Tranheden et al., WACV 2021): all labels count, by how much of the batch is confident.
+"""[DACS]: all labels count, by how much of the batch is confident.
 
 Shapes: N views, C classes, H x W pixels; class 255 = ignore.
 """
