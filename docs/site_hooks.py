@@ -1,0 +1,89 @@
+"""What `make docs` adds to the pages of this folder: those of the repository root, and the API, one page per package.
+
+Documents link to each other as files of the repository. On the site such a link leads to the page of that file; one to
+a module leads to its place in the API; one to any other file of the repository becomes plain text. What does not exist
+stays as it is, so that `mkdocs build --strict` names it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "ptseg_d2"
+PAGES = {
+    "README.md": "index.md",
+    "MODEL_ZOO.md": "model_zoo.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "datasets/README.md": "datasets.md",
+}
+"""File of the repository -> its page; what is not there yet has none."""
+
+LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
+"""Target and anchor of a Markdown link to a file."""
+PLAIN = re.compile(r"(?<!!)\[([^\]]*)\]\(plain-text:\)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Append the API to the navigation."""
+    assert config.nav is not None
+    config.nav.append({"API": [{name: _api_page(name)} for name in packages()]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are no files of this folder."""
+    for source, page in PAGES.items():
+        if (ROOT / source).exists():
+            files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    for name in packages():
+        files.append(File.generated(config, _api_page(name), content="\n\n".join(_api_lines(name))))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links to files of the repository into links between pages."""
+    here = page.file.src_uri
+    places = {page: source for source, page in PAGES.items()}
+    base = posixpath.dirname(places.get(here, f"docs/{here}"))
+
+    def page_of(match: re.Match[str]) -> str:
+        target, anchor = match.group(1), match.group(2) or ""
+        file = posixpath.normpath(posixpath.join(base, target))
+        if file.startswith("docs/") or file in PAGES:
+            goal = PAGES.get(file, file.removeprefix("docs/"))
+            return posixpath.relpath(goal, posixpath.dirname(here) or ".") + anchor
+        if file.startswith(f"{PACKAGE}/") and file.endswith(".py") and (ROOT / file).exists():
+            module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            package = module if file.endswith("__init__.py") else module.rpartition(".")[0]
+            return posixpath.relpath(_api_page(package), posixpath.dirname(here) or ".") + f"#{module}"
+        return "plain-text:" if (ROOT / file).exists() else target + anchor
+
+    return markdown if here.startswith("api/") else PLAIN.sub(r"\1", LINK.sub(page_of, markdown))
+
+
+def packages() -> Iterator[str]:
+    """Dotted names of the package and all packages below it, in alphabetical order."""
+    found = (ROOT / PACKAGE).rglob("__init__.py")
+    yield from sorted(".".join(file.parent.relative_to(ROOT).parts) for file in found)
+
+
+def _api_page(package: str) -> str:
+    return f"api/{package}.md"
+
+
+def _api_lines(package: str) -> Iterator[str]:
+    """A heading, the package itself and its modules; what is inside them comes from their docstrings."""
+    yield f"# {package}"
+    yield f"::: {package}"
+    for file in sorted((ROOT / package.replace(".", "/")).glob("*.py")):
+        if file.stem != "__init__":
+            yield f"::: {package}.{file.stem}"
