@@ -2,7 +2,8 @@
 
 Documents link to each other as files of the repository. On the site such a link leads to the page of that file; one to
 a module leads to its place in the API; one to any other file of the repository becomes plain text. What does not exist
-stays as it is, so that `mkdocs build --strict` names it.
+stays as it is, so that `mkdocs build --strict` names it. A short name of references.md in brackets, `[SAC]`, becomes a
+link to its entry.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from markdown.extensions.toc import slugify, unique
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -31,6 +33,8 @@ LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 """Target and anchor of a Markdown link to a file."""
 PLAIN = re.compile(r"(?<!!)\[([^\]]*)\]\(plain-text:\)")
 
+REFERENCES = "references.md"
+
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Append the API to the navigation."""
@@ -45,7 +49,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if (ROOT / source).exists():
             files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
     for name in packages():
-        files.append(File.generated(config, _api_page(name), content="\n\n".join(_api_lines(name))))
+        files.append(File.generated(config, _api_page(name), content="\n\n".join(api_lines(name))))
     return files
 
 
@@ -67,7 +71,25 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return posixpath.relpath(_api_page(package), posixpath.dirname(here) or ".") + f"#{module}"
         return "plain-text:" if (ROOT / file).exists() else target + anchor
 
-    return markdown if here.startswith("api/") else PLAIN.sub(r"\1", LINK.sub(page_of, markdown))
+    if here.startswith("api/"):
+        return markdown
+    up = posixpath.relpath(REFERENCES, posixpath.dirname(here) or ".")
+    citations = [] if here == REFERENCES else [f"[{name}]: {up}#{anchor}" for name, anchor in works().items()]
+    return "\n".join([PLAIN.sub(r"\1", LINK.sub(page_of, markdown)), "", *citations])
+
+
+def works() -> dict[str, str]:
+    """Short names of references.md, each a heading `### [name]`, and their anchors."""
+    file = ROOT / "docs" / REFERENCES
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    used: set[str] = set()
+    anchors = {}
+    for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        anchor = unique(slugify(heading, "-"), used)
+        name = re.fullmatch(r"\[(.+)\]", heading)
+        if name:
+            anchors[name.group(1)] = anchor
+    return anchors
 
 
 def packages() -> Iterator[str]:
@@ -80,7 +102,7 @@ def _api_page(package: str) -> str:
     return f"api/{package}.md"
 
 
-def _api_lines(package: str) -> Iterator[str]:
+def api_lines(package: str) -> Iterator[str]:
     """A heading, the package itself and its modules; what is inside them comes from their docstrings."""
     yield f"# {package}"
     yield f"::: {package}"

@@ -1,0 +1,84 @@
+"""docs/architecture.md says what the code does: stages, packages, files of a run, keys of results.json."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ptseg_d2.recipe.configs import STAGES
+
+import pytest
+from documents import ROOT
+
+TEXT = (ROOT / "docs" / "architecture.md").read_text()
+PICTURES = sorted((ROOT / "docs" / "pictures").glob("*.svg"))
+
+
+def table(heading: str, first_header: str = "") -> list[list[str]]:
+    """Cells of a table's rows, without its head.
+
+    Args:
+        heading: of the section.
+        first_header: of the first column; "" = the first table of the section.
+    """
+    section = TEXT.split(f"## {heading}\n")[1].split("\n## ")[0]
+    found = [rows.splitlines() for rows in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)]
+    rows = next(rows for rows in found if rows[0].startswith(f"| {first_header}"))
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
+
+
+def names_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_every_stage_is_in_the_table_in_its_order() -> None:
+    assert [names_in(row[0])[0] for row in table("Stages")] == list(STAGES)
+
+
+def test_every_package_has_a_layer() -> None:
+    named = {name for row in table("Packages", "layer") for name in names_in(row[1])}
+    modules = {name.rpartition("/")[2].removesuffix(".py") for name in named if name.endswith(".py")}
+    packages = {file.parent.name for file in (ROOT / "ptseg_d2").glob("*/__init__.py")}
+    assert {name.removeprefix("ptseg_d2.") for name in named if name.startswith("ptseg_d2.")} == packages
+    assert all((ROOT / "ptseg_d2" / f"{name}.py").exists() for name in modules)
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
+def test_modules_at_the_arrows_exist(picture: Path) -> None:
+    texts = re.findall(r'<text class="module[^>]*>([^<]+)</text>', picture.read_text())
+    # The folder stands above an arrow and the module, with a dot before it, below.
+    whole = " ".join(texts).replace(" .", ".").replace(",", " ")
+    assert len(whole.split()) >= 8
+    for name in whole.split():
+        assert (ROOT / "ptseg_d2" / f"{name.replace('.', '/')}.py").exists(), name
+
+
+def test_every_file_of_a_run_is_explained(trained: Path) -> None:
+    run = trained / "output" / "miniscapes"
+    rows = [*table("What a run folder holds", "in `OUTPUT_DIR`"), *table("What a run folder holds", "in a stage")]
+    named = {name.split("/")[0] for row in rows for name in names_in(row[0])}
+    patterns = [re.compile(re.escape(name).replace(r"\*", ".*")) for name in named if not name.startswith("<")]
+
+    def unexplained(folder: Path) -> list[str]:
+        return [path.name for path in folder.iterdir() if not any(p.fullmatch(path.name) for p in patterns)]
+
+    assert set(unexplained(run)) <= set(STAGES)
+    for stage in set(STAGES) & {path.name for path in run.iterdir()}:
+        groups = unexplained(run / stage)
+        assert all((run / stage / group / "done.json").exists() for group in groups)
+        assert [name for group in groups for name in unexplained(run / stage / group)] == []
+
+
+def test_every_number_of_results_json_is_explained(trained: Path) -> None:
+    results = json.loads((trained / "output" / "miniscapes" / "results.json").read_text())
+    explained = {name: names_in(row[1]) for row in table("What results.json holds") for name in names_in(row[0])}
+    assert set(results) <= set(explained)
+    for section in ("panoptic", "semantic", "instance"):
+        suffixed = {f"{name}{end}" for name in ("PQ", "SQ", "RQ") for end in ("_th", "_st")}
+        for row in results[section].values():
+            assert set(row) <= {*explained[section], *suffixed, "ci95"}
+            assert {name for name in explained[section] if not name.startswith("_")} <= {
+                *row,
+                *(key for of_class in row.get("per_class", {}).values() for key in of_class),
+            }
