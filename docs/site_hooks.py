@@ -8,6 +8,7 @@ link to its entry.
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ REFERENCES = "references.md"
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Append the API to the navigation."""
     assert config.nav is not None
-    config.nav.append({"API": [{name: _api_page(name)} for name in packages()]})
+    config.nav.append({"API": [{name.removeprefix(f"{PACKAGE}."): _api_page(name)} for name in packages()]})
     return config
 
 
@@ -103,9 +104,16 @@ def _api_page(package: str) -> str:
 
 
 def api_lines(package: str) -> Iterator[str]:
-    """A heading, the package itself and its modules; what is inside them comes from their docstrings."""
-    yield f"# {package}"
-    yield f"::: {package}"
-    for file in sorted((ROOT / package.replace(".", "/")).glob("*.py")):
+    """The package itself as the head of its page, and its modules; what is inside them comes from their docstrings."""
+    folder = ROOT / package.replace(".", "/")
+    options = ["heading_level: 1", *([] if _defines_something(folder / "__init__.py") else ["members: false"])]
+    yield "\n      ".join([f"::: {package}\n    options:", *options])
+    for file in sorted(folder.glob("*.py")):
         if file.stem != "__init__":
             yield f"::: {package}.{file.stem}"
+
+
+def _defines_something(file: Path) -> bool:
+    """Whether a module has functions or classes of its own, beside names that it imports for its users."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(isinstance(statement, (ast.FunctionDef, ast.ClassDef)) for statement in body)
