@@ -6,7 +6,9 @@ import json
 import re
 from pathlib import Path
 
-from ptseg_d2.recipe.configs import STAGES
+from ptseg_d2.config import get_ptseg_cfg
+from ptseg_d2.stages import STAGES
+from ptseg_d2.stages.table import SUPERVISED
 
 import pytest
 from documents import ROOT
@@ -25,15 +27,26 @@ def table(heading: str, first_header: str = "") -> list[list[str]]:
     section = TEXT.split(f"## {heading}\n")[1].split("\n## ")[0]
     found = [rows.splitlines() for rows in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)]
     rows = next(rows for rows in found if rows[0].startswith(f"| {first_header}"))
-    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
+    return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows[2:]]
 
 
 def names_in(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def test_every_stage_is_in_the_table_in_its_order() -> None:
-    assert [names_in(row[0])[0] for row in table("Stages")] == list(STAGES)
+def test_the_table_of_stages_is_that_of_the_code() -> None:
+    rows = table("Stages")
+    assert [names_in(row[0])[0] for row in rows] == list(STAGES)
+    for (_, branch, _, sees_target, leaves, _), stage in zip(rows, STAGES.values()):
+        assert branch == stage.branch.value
+        assert sees_target.split(",")[0] == ("yes" if stage.sees_target else "no"), stage.name
+        assert leaves == (stage.writes.value if stage.writes else ""), stage.name
+
+
+def test_the_rows_of_stages_are_those_of_the_code() -> None:
+    supervised = get_ptseg_cfg().RECIPE.SUPERVISED_ROW
+    for row, stage in zip(table("Stages"), STAGES.values()):
+        assert names_in(row[5]) == [supervised if stage.model == SUPERVISED else stage.model]
 
 
 def test_every_package_has_a_layer() -> None:
