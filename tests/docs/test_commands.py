@@ -1,4 +1,7 @@
-"""Every command line in a document is one that works: files, options, config keys and data sets exist."""
+"""Every command line in a document is one that works: files, options, config keys and data sets exist.
+
+Those in blocks of bash run in test_tutorials.py.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from ptseg_d2.recipe.configs import load_config, load_recipe
 
 import pytest
 from detectron2.data import DatasetCatalog
-from documents import DOCUMENTS, ROOT, Command, all_commands, parsed
+from documents import DOCUMENTS, ROOT, Command, parsed, unfollowed_commands
 
 PLACEHOLDERS = {"CONFIG": "configs/selftrain_icm.yaml"}
 """Words that stand for what a reader chooses."""
 
-COMMANDS = all_commands()
+COMMANDS = unfollowed_commands()
 
 
 @pytest.fixture(autouse=True)

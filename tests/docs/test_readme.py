@@ -1,6 +1,7 @@
 """What README.md and docs/usage.md tell a reader to do is done, at tiny size.
 
-Training again, `--eval-only` and the oracle are in tests/whole_runs, `--resume` in tests/training/test_resume.py.
+Training again, `--eval-only` and the oracle are in tests/whole_runs, `--resume` in tests/training/test_resume.py,
+samples in tests/tools/test_visualize_data.py.
 """
 
 from __future__ import annotations
@@ -79,8 +80,3 @@ def test_export_and_scores_of_anybodys_predictions(after_training: Path, capsys:
     capsys.readouterr()
     run_command(command_with(USAGE, "tools/evaluate_predictions.py"))
     assert "PQ" in capsys.readouterr().out
-
-
-def test_samples(after_training: Path) -> None:
-    run_command(command_with(USAGE, "tools/visualize_data.py"))
-    assert len(list((after_training / "samples").glob("*.png"))) == 6

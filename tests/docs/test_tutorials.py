@@ -55,7 +55,7 @@ def test_your_own_images(workplace: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(list((workplace / "output" / "samples").glob("*.png"))) == 4
     assert list(names["results"]["panoptic"]) == ["source", "selftrain"]
     assert list(names["results"]["panoptic"]["selftrain"]["per_class"]) == ["background", "disc"]
-    assert len(list((workplace / "output" / "overlays").glob("*.png"))) == 16
+    assert len(list((workplace / "output" / "overlays").glob("*.png"))) == 6
     assert "objects, areas in pixels" in capsys.readouterr().out
     unlabelled = json.loads((workplace / "output" / "discs_unlabelled" / "results.json").read_text())
     assert unlabelled["datasets"]["test"] == [] and "panoptic" not in unlabelled

@@ -7,6 +7,7 @@ import glob
 import re
 import runpy
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,9 +80,15 @@ def commands_in(block: Block) -> Iterator[Command]:
         number += 1 + line.count("\0")
 
 
-def all_commands() -> list[Command]:
-    """Command lines of all documents."""
-    return [command for document in DOCUMENTS for block in blocks(document) for command in commands_in(block)]
+def followed(block: Block) -> bool:
+    """Whether the block is followed to the letter, in its document's order, by tests/docs/test_tutorials.py."""
+    return block.language == "bash"
+
+
+def unfollowed_commands() -> list[Command]:
+    """Command lines of all documents but those that are followed."""
+    of_documents = (block for document in DOCUMENTS for block in blocks(document) if not followed(block))
+    return [command for block in of_documents for command in commands_in(block)]
 
 
 class _Parsed(BaseException):
@@ -140,7 +147,24 @@ def run_command(words: Sequence[str], overrides: Sequence[str] = ()) -> None:
 
 def make_workplace(folder: Path) -> Path:
     """A folder that looks like a checkout to the commands of documents; what they write stays in it."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name in ("configs", "tools", "datasets"):
-        (folder / name).symlink_to(ROOT / name)
+        # Data sets below datasets/ are no part of the repository.
+        shutil.copytree(ROOT / name, folder / name, ignore=lambda parent, names: _data_sets(Path(parent), names))
     return folder
+
+
+def _data_sets(parent: Path, names: list[str]) -> list[str]:
+    return [name for name in names if parent == ROOT / "datasets" and (parent / name).is_dir()]
+
+
+def patched(original: str, diff: str) -> str:
+    """A file after a diff without line numbers, whose lines occur in it once.
+
+    Args:
+        original: content of the file.
+        diff: lines that begin with " ", "-" or "+".
+    """
+    lines = diff.splitlines(keepends=True)
+    before, after = ("".join(line[1:] for line in lines if line[0] in kinds) for kinds in (" -", " +"))
+    assert original.count(before) == 1, f"the lines of the diff are not, or not once, in the file:\n{before}"
+    return original.replace(before, after)
