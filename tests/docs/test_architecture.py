@@ -11,6 +11,7 @@ from ptseg_d2.stages import STAGES
 from ptseg_d2.stages.table import SUPERVISED
 
 import pytest
+import tomllib
 from documents import ROOT
 
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
@@ -49,12 +50,13 @@ def test_the_rows_of_stages_are_those_of_the_code() -> None:
         assert names_in(row[5]) == [supervised if stage.model == SUPERVISED else stage.model]
 
 
-def test_every_package_has_a_layer() -> None:
-    named = {name for row in table("Packages", "layer") for name in names_in(row[1])}
-    modules = {name.rpartition("/")[2].removesuffix(".py") for name in named if name.endswith(".py")}
-    packages = {file.parent.name for file in (ROOT / "ptseg_d2").glob("*/__init__.py")}
-    assert {name.removeprefix("ptseg_d2.") for name in named if name.startswith("ptseg_d2.")} == packages
-    assert all((ROOT / "ptseg_d2" / f"{name}.py").exists() for name in modules)
+def test_the_table_of_packages_is_the_contract_of_the_linter() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    rows = [{name.removeprefix("ptseg_d2.") for name in names_in(row[0])} for row in table("Packages", "packages")]
+    assert rows[0] == {"tools"}
+    assert rows[-1] == set()  # the single modules, which are the last layer
+    assert rows[1:-1] == [set(layer.split(" | ")) for layer in layers[:-1]]
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)

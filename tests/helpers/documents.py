@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import torch
+
 ROOT = Path(__file__).parents[2]
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("datasets/*.md"), *ROOT.glob("docs/**/*.md")])
@@ -124,12 +126,15 @@ def run_script(script: Path, words: Sequence[str]) -> None:
     Raises:
         SystemExit: it ends with another status than 0.
     """
+    precision = torch.get_float32_matmul_precision()  # tools/train_net.py sets that of its process
     with mock.patch.object(sys, "argv", [str(script), *words]):
         try:
             runpy.run_path(str(script), run_name="__main__")
         except SystemExit as end:
             if end.code:
                 raise
+        finally:
+            torch.set_float32_matmul_precision(precision)
 
 
 def run_command(words: Sequence[str], overrides: Sequence[str] = ()) -> None:
