@@ -1,11 +1,11 @@
-# make venv | demo | lint | test. Variables: PYTHON (the interpreter that makes the environment), VENV (its folder).
+# make venv | demo | lint | docs | test. Variables: PYTHON (the interpreter that makes the environment), VENV (its folder).
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 # Written last, so that an interrupted installation is continued.
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo lint test
+.PHONY: venv demo lint docs test
 
 venv: $(STAMP)
 
@@ -23,8 +23,12 @@ demo: venv
 lint: venv
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy ptseg_d2 tools datasets benchmarks tests
+	$(RUN) -m mypy ptseg_d2 tools datasets benchmarks docs tests
 	$(VENV)/bin/lint-imports
 
-test: lint
+# From this checkout alone: nothing is fetched. The variable leaves out an announcement that is no message of the build.
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet --strict
+
+test: lint docs
 	$(RUN) -m pytest -q

@@ -23,6 +23,13 @@ DETECTRON2_REQUIRES = [
     "yacs>=0.1.8",
 ]
 
+# The site of the documents; black, which formats its signatures, is among Detectron2's.
+DOCS_REQUIRES = [
+    "mkdocs>=1.6",
+    "mkdocs-material>=9.5",
+    "mkdocstrings[python]>=0.26",
+]
+
 setup(
     name="ptseg_d2",
     version="0.1.0",
@@ -51,6 +58,7 @@ setup(
     ],
     extras_require={
         "dev": [
+            *DOCS_REQUIRES,
             "cityscapesscripts>=2.2",
             "import-linter>=2",
             "mypy>=1.8",
@@ -62,6 +70,7 @@ setup(
             "submitit>=1.5",
             "types-PyYAML",
         ],
+        "docs": DOCS_REQUIRES,
         # Groups of classes as Slurm tasks: tools/train_net.py --submitit slurm.
         "slurm": ["submitit>=1.5"],
     },

@@ -15,6 +15,8 @@ from ptseg_d2.worlds import miniscapes
 import cv2
 import numpy as np
 import pytest
+from documents import DEMO, make_workplace, run_command
+from tiny import TINY
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,26 @@ def world(drawn_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(drawn_world, root, ignore=shutil.ignore_patterns("class_pixels"))
     monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
     return root / "miniscapes"
+
+
+@pytest.fixture(scope="session")
+def trained(drawn_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the README has been followed: the main recipe at tiny size in `output/miniscapes`."""
+    folder = make_workplace(tmp_path_factory.mktemp("documents") / "checkout")
+    shutil.copytree(drawn_world, folder / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DETECTRON2_DATASETS", "data")
+        run_command(DEMO, TINY)
+    return folder
+
+
+@pytest.fixture
+def after_training(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`trained` as the working directory."""
+    monkeypatch.chdir(trained)
+    monkeypatch.setenv("DETECTRON2_DATASETS", "data")
+    return trained
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ def evaluation_details(scores: Scores) -> dict[str, Any]:
 
     Returns:
         {"panoptic": {"images": [{"image_id", "file_name", "PQ", "TP", "FP", "FN"}]},
-        "semantic": {"class_names": C, "confusion": C lists of C + 1 pixel counts [true][predicted], the last column for
-        predictions of no class, "images": [{"image_id", "file_name", "mIoU"}]}}. The score of an image is that of a
-        data set of this image alone, in percent, None if nothing occurs in it.
+        "semantic": {"class_names": C, "confusion": C lists of C + 1 pixel counts, one list for each true class, the
+        last count for predictions of no class, "images": [{"image_id", "file_name", "mIoU"}]}}. The score of an image
+        is that of a data set of this image alone, in percent, None if nothing occurs in it.
     """
     details: dict[str, dict[str, Any]] = {}
     if len(scores.panoptic.records):
