@@ -24,6 +24,7 @@ lint: venv
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy ptseg_d2 tools datasets benchmarks tests
+	$(VENV)/bin/lint-imports
 
 test: lint
 	$(RUN) -m pytest -q

@@ -32,6 +32,8 @@ setup(
     packages=find_packages(include=["ptseg_d2", "ptseg_d2.*"]),
     package_data={"ptseg_d2": ["py.typed", "report/templates/*"]},
     install_requires=[
+        # From 4 on, a killed process holds nothing; with an older one its data loaders do until they have noticed.
+        "filelock>=3.12",
         "jinja2>=3",
         "numpy>=1.22",
         # Not opencv-python: it needs the libraries of a graphical desktop. With that one installed already, add
@@ -50,6 +52,7 @@ setup(
     extras_require={
         "dev": [
             "cityscapesscripts>=2.2",
+            "import-linter>=2",
             "mypy>=1.8",
             "panopticapi-lite>=0.2",
             "pytest>=7",

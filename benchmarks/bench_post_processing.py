@@ -33,6 +33,7 @@ from ptseg_d2.inference.panoptic_model import PanopticModel, mean_per_instance, 
 from ptseg_d2.inference.stability import instance_stability
 from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
 from ptseg_d2.recipe.configs import load_recipe
+from ptseg_d2.stages import StageRun
 
 import torch
 from bench_clustering import touching_centers
@@ -173,9 +174,9 @@ def post_processing(
 
 
 @torch.no_grad()
-def networks(size: tuple[int, int], stages: Sequence[CfgNode], runs: int) -> tuple[Timing, Timing]:
+def networks(size: tuple[int, int], stages: Sequence[StageRun], runs: int) -> tuple[Timing, Timing]:
     """The semantic and one instance network of the self-trained row."""
-    of_stage = {cfg.RECIPE.STAGE: cfg for cfg in stages}
+    of_stage = {run.name: run.cfg for run in stages}
     image = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
     medians = []
     for stage in ("semantic_selftrain", "instance_selftrain"):
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     size = (args.size[0], args.size[1])
     stages = load_recipe(CONFIG, ["MODEL.DEVICE", "cpu", *args.opts])
-    whole, of_parts, segments, num_objects = post_processing(size, stages[-1], args.runs)
+    whole, of_parts, segments, num_objects = post_processing(size, stages[-1].cfg, args.runs)
     semantic, instance = networks(size, stages, args.runs)
     both, all_networks = semantic + instance, semantic + instance.times(len(THING_IDS))
 

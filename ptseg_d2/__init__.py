@@ -10,7 +10,8 @@ compat.apply()
 
 from ptseg_d2 import modeling
 from ptseg_d2.data import datasets
+from ptseg_d2.detectors import detector_loss
 
 datasets.register_all()
 
-__all__ = ["compat", "datasets", "modeling"]
+__all__ = ["compat", "datasets", "detector_loss", "modeling"]

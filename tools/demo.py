@@ -151,13 +151,6 @@ def draw(prediction: PanopticPrediction, predictor: PanopticPredictor) -> Pictur
     return draw_panoptic(prediction.image, ids, prediction.segments_info, predictor.metadata, scale)
 
 
-def build_export(args: argparse.Namespace, predictor: PanopticPredictor) -> CocoPanopticWriter | None:
-    """Where the predictions are written as well, if the arguments ask for it."""
-    if not args.save_predictions:
-        return None
-    return CocoPanopticWriter(args.save_predictions, "pred", classes=classes_of(predictor.cfg))
-
-
 def predict_pictures(
     args: argparse.Namespace,
     predictor: PanopticPredictor,
@@ -219,8 +212,9 @@ def main(args: argparse.Namespace) -> list[str]:
     predictor = build_predictor(args)
     failures: list[str] = []
     with ExitStack() as stack:
-        export = build_export(args, predictor)
-        if export is not None:
+        export = None
+        if args.save_predictions:
+            export = CocoPanopticWriter(args.save_predictions, "pred", classes=classes_of(predictor.cfg))
             stack.callback(export.finish)  # also after an error and Ctrl-C: what is predicted is kept
         if files:
             predict_pictures(args, predictor, files, export, failures)

@@ -1,6 +1,5 @@
 """Importing this package fills Detectron2's registries."""
 
-from ptseg_d2.detectors import detector_loss as labelled_rcnn
 from ptseg_d2.modeling import backbones, bisenet, panoptic_deeplab, panoptic_unet, semantic_heads
 from ptseg_d2.modeling.einet import meta_arch as einet
 from ptseg_d2.modeling.teachers import embedding_teacher, semantic_teacher
@@ -10,7 +9,6 @@ __all__ = [
     "bisenet",
     "einet",
     "embedding_teacher",
-    "labelled_rcnn",
     "panoptic_deeplab",
     "panoptic_unet",
     "semantic_heads",

@@ -1,4 +1,13 @@
-"""Keeps two commands from training the same run at the same time, in the same folder."""
+"""Keeps two commands from training the same run at the same time, in the same folder.
+
+The lock is the operating system's, on the file `.running.lock`, and is released with the process that holds it, however
+that one ends: nothing that a killed run leaves has to be recognised or removed. The file stays, empty, because removing
+it would let one process lock the removed file and a second one its successor. What it holds means nothing.
+
+Between machines the lock counts as far as their file system passes locks on: NFS does (for NFS 3 with its lock service
+running), and frees what a machine held some minutes after that machine has died. Where a file system knows no locks at
+all, filelock warns, and takes the existence of the file for one.
+"""
 
 from __future__ import annotations
 
@@ -6,81 +15,65 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ptseg_d2.errors import RecipeError
 
+from filelock import FileLock, Timeout
+
+LOCK = ".running.lock"
+"""In the folder of a run for good; locked while it runs."""
 RUNNING = "running.json"
-"""Below the folder of a run, while it runs: the process that does."""
+"""Beside it while the run goes on, and after a kill: who holds the lock, for people and for the message."""
 
 
 @contextmanager
 def only_here(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold `running.json` in a folder; the one that a killed process of this machine left is taken over.
+    """Hold a folder while this process works in it; does not wait for another one that does.
 
     Args:
         folder: of the run; exists.
 
     Raises:
-        RecipeError: another process holds it, or one of another machine of which nothing is known from here.
+        RecipeError: another process holds it.
     """
-    path = Path(folder) / RUNNING
-    _claim(path)
+    lock = _claim(Path(folder))
+    note = Path(folder) / RUNNING
     try:
+        # For information only: a full disk is for the work itself to report.
+        with suppress(OSError):
+            note.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}), encoding="utf-8")
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            note.unlink(missing_ok=True)
+        lock.release()
 
 
-def _claim(path: Path) -> None:
-    me = {"host": socket.gethostname(), "pid": os.getpid(), "start": _start_of(os.getpid())}
-    while True:
-        try:
-            with path.open("x", encoding="utf-8") as file:  # O_EXCL: one of two processes makes it
-                json.dump(me, file)
-            return
-        except FileExistsError:
-            holder = _read(path)
-        if holder is None:
-            continue
-        if not _is_gone(holder, str(me["host"])):
-            raise RecipeError(
-                f"{path.parent} is being made by process {holder.get('pid', '?')} on {holder.get('host', '?')}, says "
-                f"{path}. Wait until it has ended and run the same command again, or delete that file if the process "
-                "is gone."
-            )
-        path.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """What the file says, {} if it is no JSON (just being written), None if it has gone meanwhile."""
+def _claim(folder: Path) -> FileLock:
+    lock = FileLock(folder / LOCK)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
+        lock.acquire(blocking=False)
+    except Timeout:
+        holder = _holder(folder / RUNNING)
+        host = holder.get("host")
+        where = f"process {holder.get('pid', '?')} on {host}, says {folder / RUNNING}" if host else "another process"
+        advice = ""
+        if host and host != socket.gethostname():
+            advice = f". If {host} is down, its file server frees the folder some minutes later"
+        raise RecipeError(
+            f"{folder} is being made by {where}. Wait until it has ended, or end it, and run the same command "
+            f"again{advice}."
+        ) from None
+    return lock
+
+
+def _holder(note: Path) -> dict[str, Any]:
+    """What the note says, {} if there is none or it cannot be read: it is just being written, or the disk was full."""
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _is_gone(holder: dict[str, Any], host: str) -> bool:
-    if not holder or holder["host"] != host:
-        return False
-    try:
-        os.kill(holder["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # it is somebody else's
-        pass
-    return _start_of(holder["pid"]) != holder["start"]
-
-
-def _start_of(pid: int) -> str:
-    """When a process began, in ticks since the boot: a number that is used again has another one. "" = not known."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]  # a zombie has ended

@@ -1,17 +1,16 @@
 """Whether a checkpoint fits the model it was loaded into. Detectron2 only warns, and goes on with random weights.
 
 What may differ: a checkpoint of one network lacks the counters and priors of a student and teacher; one of a backbone
-alone lacks the heads, and ImageNet's its classifier, batch-norm statistics or a feature pyramid; pixel means are the
-config's.
+alone lacks the heads, and a foreign one whole parts of the model (`foreign_weights`); pixel means are the config's.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Protocol
 
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
+from ptseg_d2.training.foreign_weights import differences
 
 from torch import nn
 
@@ -19,8 +18,6 @@ NUM_NAMED = 3
 """So many names of each kind are in a message."""
 
 _CONFIGURED = ("pixel_mean", "pixel_std")
-_STAGE = re.compile(r"(?:^|\.)(stem|res\d)\.(?!fc\.)")
-"""Part of a ResNet, without ImageNet's classifier, which is named stem.fc."""
 
 
 class Incompatible(Protocol):
@@ -52,18 +49,18 @@ def check_weights(
     Raises:
         ValueError: it is of another architecture; counts and names what is missing, left over and of another shape.
     """
-    names = set(getattr(model, "module", model).state_dict())
     missing, left_over = set(incompatible.missing_keys), set(incompatible.unexpected_keys)
     shapes = {
         name: f"{theirs} in the file, {ours} in the model" for name, theirs, ours in incompatible.incorrect_shapes
     }
     missing -= shapes.keys()
+    network = getattr(model, "module", model)
     if foreign:
-        found = names - missing - shapes.keys()
-        if any(name.endswith(".weight") for name in found):
-            missing, left_over = _unlike_stages(missing, left_over, found)
+        missing, left_over, other_shape = differences(network, missing, left_over)
+        ours = network.state_dict()
+        shapes.update((name, f"not {tuple(ours[name].shape)} in the file") for name in other_shape)
     else:
-        missing, left_over = _own(model, missing, left_over)
+        missing, left_over = _own(network, missing, left_over)
     if backbone_only:
         missing = {name for name in missing if "backbone." in name}
     if not (missing or left_over or shapes):
@@ -81,36 +78,14 @@ def check_weights(
     )
 
 
-def _own(model: nn.Module, missing: set[str], left_over: set[str]) -> tuple[set[str], set[str]]:
+def _own(network: nn.Module, missing: set[str], left_over: set[str]) -> tuple[set[str], set[str]]:
     """What counts of a checkpoint with the names of Detectron2 or of this project."""
-    network = getattr(model, "module", model)
     if isinstance(network, MomentumTeacher):  # the teacher's names repeat the student's
         missing = {name for name in missing if "student." in name}
         left_over = {name for name in left_over if "teacher." not in name}
     # Counters and the like may have come since the checkpoint was written.
     trained = {name for name, _ in network.named_parameters()}
     return missing & trained, {name for name in left_over if not name.endswith(_CONFIGURED)}
-
-
-def _unlike_stages(missing: set[str], left_over: set[str], found: set[str]) -> tuple[set[str], set[str]]:
-    """Weights of those parts of a ResNet that both sides have: there nothing may be missing or left over.
-
-    Args:
-        missing: names of the model.
-        left_over: names of the file.
-        found: names of the model that have their weights.
-    """
-    of_file = _stages({*found, *left_over})
-    of_model = _stages({*found, *missing})
-    return _weights_of(missing, of_file), _weights_of(left_over, of_model)
-
-
-def _weights_of(names: set[str], stages: set[str]) -> set[str]:
-    return {name for name in names if name.endswith(".weight") and _stages([name]) & stages}
-
-
-def _stages(names: Iterable[str]) -> set[str]:
-    return {match.group(1) for name in names if (match := _STAGE.search(name))}
 
 
 def listed(what: str, names: Iterable[str]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import chain, cycle
+
+import bench_clustering
 import pytest
 import torch
 from bench_clustering import (
@@ -16,6 +19,7 @@ from bench_clustering import (
     whole_frame,
 )
 from bench_instance_step import Step, crowded_batch
+from clock import Clock, tables
 from tiny import small
 
 
@@ -48,12 +52,53 @@ def test_frame_of_eight_masks() -> None:
     assert float(rows[0][-1]) > 0.7  # at this size every fifth pixel lies on a border
 
 
-def test_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    threads = torch.get_num_threads()
+FRAME_BOUND, POINTS_BOUND = "frame in 4.0 s", "262144 points in 1.5 s"
+PEER_BOUND = "150 times faster than sklearn, ARI at most 0.005 lower"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "holds"),
+    [
+        ([0.001], {POINTS_BOUND: "yes", FRAME_BOUND: "yes"}),
+        ([2.0], {POINTS_BOUND: "NO", FRAME_BOUND: "yes"}),
+        ([5.0], {POINTS_BOUND: "NO", FRAME_BOUND: "NO"}),
+    ],
+)
+def test_tables(
+    seconds: list[float], holds: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_clustering, "time", Clock(cycle(seconds)))
     options = ["--points", "500", "--peer-points", "0", "--frame", "64", "128", "--dims", "4", "--runs", "1"]
-    assert main([*options, "--threads", str(threads)]) in (0, 1)
-    assert "64x128, 8 masks" in capsys.readouterr().out
-    assert [points for points, _ in over_points([300, 600], dims=4, runs=1, device="cpu")] == [300, 600]
+    status = main([*options, "--threads", str(torch.get_num_threads())])
+    over, frame, bounds = tables(capsys.readouterr().out)
+    time = seconds[0]
+    assert over["points"] == [*(f"{name}, s" for name in CLUSTERINGS), "mean_shift_plus, us per point"]
+    assert over["500"] == [*[f"{time:.4f}"] * len(CLUSTERINGS), f"{1e6 * time / 500:.2f}"]
+    assert frame["64x128, 8 masks"] == ["clustering, s", "clean_instances, s", "instances", "ARI"]
+    assert all(frame[name][:2] == [f"{time:.3f}"] * 2 and float(frame[name][3]) > 0.3 for name in CLUSTERINGS)
+    assert {name: bounds[name] for name in holds} == {name: [held] for name, held in holds.items()}
+    assert status == int("NO" in holds.values())
+
+
+@pytest.mark.parametrize(("ratio", "holds"), [(149.0, "NO"), (151.0, "yes")])
+def test_the_bound_beside_scikit_learn(
+    ratio: float, holds: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """scikit-learn is timed once, and first."""
+    monkeypatch.setattr(bench_clustering, "time", Clock(chain([0.01 * ratio], cycle([0.01]))))
+    options = ["--points", "300", "--peer-points", "600", "--frame", "64", "128", "--dims", "4", "--runs", "1"]
+    status = main([*options, "--threads", str(torch.get_num_threads())])
+    beside, *_, bounds = tables(capsys.readouterr().out)
+    assert beside["sklearn MeanShift"][:2] == [f"{0.01 * ratio:.4f}", "1"]
+    assert all(beside[name][:2] == ["0.0100", f"{ratio:.0f}"] for name in CLUSTERINGS)
+    assert bounds[PEER_BOUND] == [holds]
+    assert status == int(holds == "NO")
+
+
+def test_seconds_over_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The median of the calls after the first."""
+    monkeypatch.setattr(bench_clustering, "time", Clock(cycle([9.0, 1.0, 3.0, 2.0])))
+    assert over_points([300, 600], dims=4, runs=3, device="cpu") == [(m, [2.0] * len(CLUSTERINGS)) for m in (300, 600)]
 
 
 @pytest.mark.parametrize("realistic", [True, False])

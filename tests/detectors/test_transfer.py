@@ -11,12 +11,11 @@ from ptseg_d2.classes.streets import TRAIN_TO_CITYSCAPES
 from ptseg_d2.data.dataset_dicts import load_dataset
 from ptseg_d2.data.image_files import read_image
 from ptseg_d2.detectors.coco_instances import register_coco_folder
-from ptseg_d2.detectors.detector import Detector, DetectorSpec, detector_config
+from ptseg_d2.detectors.detector import Detector
 from ptseg_d2.detectors.transfer import evaluate_on_cityscapes, evaluate_on_coco
 from ptseg_d2.detectors.transfer_pictures import truth_detections
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 from ptseg_d2.evaluation.instance_ap import OFFICIAL_MIN_REGION_SIZE
-from ptseg_d2.recipe.configs import load_config
 
 import cv2
 import evaluate_transfer
@@ -24,8 +23,6 @@ import export_coco_instances
 import numpy as np
 import pytest
 import torch
-from detectron2 import model_zoo
-from detectron2.config import CfgNode
 from detectron2.structures import Boxes, Instances
 from numpy.typing import NDArray
 from official_cityscapes import official_instance_scores
@@ -33,7 +30,6 @@ from tiny import CONFIGS, NARROW
 
 VAL = "miniscapes_cityscapes_labeled_val"
 SMALL = str(CONFIGS / "coco_to_cityscapes" / "mask_rcnn_miniscapes.yaml")
-ZOO = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
 QUICK = ["--opts", *NARROW, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0", "TEST.DETECTIONS_PER_IMAGE", "5"]
 
 
@@ -226,22 +222,3 @@ def test_the_official_script_on_the_label_files(world: Path, tmp_path: Path, see
             value, expected = ours["per_class"][name][key], 100 * float(theirs[their_key])
             assert np.isnan(expected) if value is None else value == pytest.approx(expected, abs=1e-6), (name, key)
     assert ours["AP"] == pytest.approx(100 * official["allAp"], abs=1e-6) and 1 < ours["AP"] < 99
-
-
-def flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Keys below MODEL and of test images, "MODEL.FPN.NORM" -> value."""
-    if not isinstance(node, CfgNode):
-        return {prefix[:-1]: node}
-    return {k: v for key, value in node.items() for k, v in flat(value, f"{prefix}{key}.").items()}
-
-
-def test_our_mask_rcnn_is_the_zoos() -> None:
-    ours = flat(load_config(CONFIGS / "coco_to_cityscapes" / "mask_rcnn_R_50_FPN_3x.yaml"))
-    zoo = flat(detector_config(DetectorSpec("zoo", ZOO)))
-    different = {key for key in zoo if zoo[key] != ours[key]}
-    assert ours["MODEL.WEIGHTS"].replace("detectron2://", "") in model_zoo.get_checkpoint_url(ZOO)
-    assert zoo["MODEL.WEIGHTS"] == model_zoo.get_checkpoint_url(ZOO)
-    assert {key.split(".")[0] for key in different - {"MODEL.WEIGHTS", "MODEL.DEVICE"}} == {
-        *("INPUT", "DATASETS", "SOLVER", "RECIPE", "OUTPUT_DIR")
-    }
-    assert {key for key in different if key.startswith("INPUT")} == {"INPUT.MIN_SIZE_TRAIN"}

@@ -1,4 +1,4 @@
-"""The Detectron2 evaluator: what it passes on, what it refuses, and many processes."""
+"""The Detectron2 evaluator: what it passes on, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 from ptseg_d2.classes.streets import CLASS_NAMES, THING_IDS
 from ptseg_d2.classes.tables import VOID
 from ptseg_d2.data.datasets import panoptic_metadata
-from ptseg_d2.evaluation import evaluators
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 from ptseg_d2.evaluation.instance_ap import InstanceAP
@@ -21,10 +20,8 @@ from ptseg_d2.evaluation.semantic_iou import ConfusionMatrix
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from detectron2.data import MetadataCatalog
-from references_evaluation import random_labels, random_pair, write_cityscapes_entry
-from torch import multiprocessing
+from references_evaluation import perfect_output, random_labels, random_output, write_cityscapes_entry
 
 DATASET = "test_evaluators_val"
 
@@ -40,23 +37,6 @@ def dataset() -> Iterator[None]:
 def entries(tmp_path: Path) -> list[dict[str, str]]:
     rng = np.random.default_rng(0)
     return [write_cityscapes_entry(tmp_path, f"image{i}", *random_labels(rng)) for i in range(4)]
-
-
-def perfect_output(entry: dict[str, str]) -> dict[str, Any]:
-    """The ground truth as a prediction; crowds and void stay void, void pixels get some class."""
-    truth = GroundTruthCache().read(entry)
-    objects = [segment for segment in truth.segments if not segment["iscrowd"]]
-    ids = np.where(np.isin(truth.ids, [segment["id"] for segment in objects]), truth.ids, 0)
-    classes = np.where(truth.sem_seg == VOID, 3, truth.sem_seg).astype(np.int64)
-    one_hot = torch.nn.functional.one_hot(torch.from_numpy(classes), len(CLASS_NAMES))
-    return {"panoptic_seg": (torch.from_numpy(ids), objects), "sem_seg": one_hot.permute(2, 0, 1).float()}
-
-
-def random_output(seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    ids, segments, *_ = random_pair(rng, [0, 2, 11, 13, 14])
-    scores = torch.from_numpy(rng.random((len(CLASS_NAMES), *ids.shape)))
-    return {"panoptic_seg": (torch.from_numpy(ids), segments), "sem_seg": scores}
 
 
 def scores_of(evaluator: PanopticEvaluator) -> dict[str, dict[str, Any]]:
@@ -123,53 +103,6 @@ def test_other_size_names_the_file(entries: list[dict[str, str]], key: str) -> N
 def test_other_number_of_classes_is_refused(entries: list[dict[str, str]]) -> None:
     with pytest.raises(ValueError, match=r"sem_seg must be \(19, H, W\), got \(16, 24, 40\)"):
         PanopticEvaluator(DATASET).process(entries[:1], [{"sem_seg": torch.zeros(16, 24, 40)}])
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_any_split_over_processes_gives_the_same_bits(
-    entries: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    outputs = [random_output(i) for i in range(4)]
-    whole, *parts = (PanopticEvaluator(DATASET, bootstrap=50) for _ in range(4))
-    whole.process(entries, outputs)
-    expected = scores_of(whole)
-    for index in rng.permutation([0, 1, 2, 3, 2]):  # a padded sampler brings image 2 twice
-        parts[rng.integers(3)].process([entries[index]], [outputs[index]])
-    states: list[Any] = []
-
-    def gather(state: Any) -> list[Any]:
-        states.append(state)
-        return states
-
-    monkeypatch.setattr(evaluators.comm, "gather", gather)
-    monkeypatch.setattr(evaluators.comm, "is_main_process", lambda: len(states) == 3)
-    assert parts[2].evaluate() is None and parts[1].evaluate() is None
-    assert scores_of(parts[0]) == expected
-    assert parts[0].details == whole.details
-
-
-def one_process(rank: int, folder: str, entries: list[dict[str, str]]) -> None:
-    """Every second image; the main process leaves its results in the folder."""
-    torch.set_num_threads(1)
-    MetadataCatalog.get(DATASET).set(**panoptic_metadata())
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    evaluator = PanopticEvaluator(DATASET)
-    evaluator.process(entries[1 - rank :: 2], [random_output(i) for i in range(4)][1 - rank :: 2])
-    results = evaluator.evaluate()
-    if rank == 0:
-        (Path(folder) / "results.json").write_text(json.dumps([results, evaluator.details]))
-    assert (results is None) == (rank == 1)
-    dist.destroy_process_group()
-
-
-@pytest.mark.skipif(not dist.is_available(), reason="torch was built without distributed")
-def test_two_processes_give_the_same_bits(entries: list[dict[str, str]], tmp_path: Path) -> None:
-    multiprocessing.spawn(one_process, (str(tmp_path), entries), nprocs=2)
-    alone = PanopticEvaluator(DATASET)
-    alone.process(entries, [random_output(i) for i in range(4)])
-    results = scores_of(alone)
-    assert json.loads((tmp_path / "results.json").read_text()) == [results, alone.details]
 
 
 def test_another_prediction_of_the_same_image_is_refused(entries: list[dict[str, str]]) -> None:

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import binary_fill_holes
 from torch import tensor
 
 
@@ -46,13 +45,39 @@ def test_a_notch_at_the_image_border_is_no_hole() -> None:
     assert clean_instances(diagonal, min_area=1)[1, 1] == 1
 
 
-def test_holes_equal_scipy_on_random_masks() -> None:
+def enclosed(mask: np.ndarray) -> np.ndarray:
+    """Pixels outside a mask (H, W) from which no walk up, down, left and right reaches the border, one by one."""
+    height, width = mask.shape
+    reached = np.zeros_like(mask)
+    border = [(y, x) for y in range(height) for x in range(width) if y in (0, height - 1) or x in (0, width - 1)]
+    while border:
+        y, x = border.pop()
+        if 0 <= y < height and 0 <= x < width and not mask[y, x] and not reached[y, x]:
+            reached[y, x] = True
+            border += [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+    return ~mask & ~reached
+
+
+@pytest.mark.parametrize("share", [0.3, 0.55, 0.6, 0.65, 0.9])
+def test_holes_equal_a_walk_from_the_border(share: float) -> None:
+    """Masks of every density: holes that meet in a corner only, and walks that wind."""
     rng = np.random.default_rng(0)
-    for _ in range(5):
-        mask = rng.random((20, 25)) < 0.6
+    num_holes = 0
+    for _ in range(10):
+        mask = rng.random((20, 25)) < share
+        holes = enclosed(mask)
         cleaned = clean_instances(mask.astype(np.int32) * 7, min_area=1, min_island_share=0.0)
         assert cleaned.dtype == torch.int64
-        assert np.array_equal(cleaned.numpy(), binary_fill_holes(mask) * 7)
+        assert np.array_equal(cleaned.numpy(), (mask | holes) * 7)
+        num_holes += int(holes.sum())
+    assert num_holes > 0
+
+
+def test_a_hole_ends_at_a_corner() -> None:
+    """The way out must share an edge: both pixels below touch in a corner, and only the left one is outside."""
+    ids = tensor([[1, 1, 1, 1], [0, 1, 0, 1], [1, 0, 1, 1], [1, 0, 1, 1]])
+    filled = tensor([[1, 1, 1, 1], [0, 1, 1, 1], [1, 0, 1, 1], [1, 0, 1, 1]])
+    assert clean_instances(ids, min_area=1).equal(filled)
 
 
 def test_nothing_to_clean() -> None:

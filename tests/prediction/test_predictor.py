@@ -9,9 +9,8 @@ from typing import Any
 
 from ptseg_d2.data.mappers import to_tensor
 from ptseg_d2.errors import DataError, RecipeError
-from ptseg_d2.inference.instance_grouping import ComponentGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import PanopticModel
-from ptseg_d2.prediction.images import PanopticPrediction, predict_images
+from ptseg_d2.prediction.images import PanopticPrediction
 from ptseg_d2.prediction.predictor import PanopticPredictor
 from ptseg_d2.recipe.finished_run import COMMAND, note_command
 
@@ -20,7 +19,6 @@ import pytest
 import torch
 from odd_files import noise, truncate, write_png, write_video
 from tiny import CONFIGS
-from torch import Tensor, nn
 from untrained import OVERRIDES, untrained_run
 
 
@@ -122,49 +120,6 @@ def test_one_branch_is_no_panoptic_run(run: Path) -> None:
 def test_impossible_options(run: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PanopticPredictor(run, device="cpu", **options)
-
-
-@pytest.mark.parametrize(
-    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
-)
-def test_other_arrays_are_refused(predictor: PanopticPredictor, image: Any) -> None:
-    with pytest.raises(ValueError, match=r"expected a \(height, width, 3\) uint8 RGB image"):
-        predictor.predict(image)
-
-
-class Left(nn.Module):
-    """A semantic network that sees a car on the left of the middle and road elsewhere; counts its images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches: list[int] = []
-
-    def predict(self, images: Tensor) -> dict[str, Tensor]:
-        self.batches.append(len(images))
-        right = (torch.arange(images.shape[-1]) >= images.shape[-1] // 2).float().expand_as(images[:, :1])
-        return {"sem_seg": torch.cat([right, 1 - right], 1)}
-
-
-def test_batches_hold_images_of_one_size() -> None:
-    options = PanopticOptions((1,), min_thing_share=0.0, min_stuff_share=0.0)
-    network = Left()
-    model = PanopticModel(network, ComponentGrouping(options), options)
-    sizes = [(2, 4), (3, 6), (2, 4), (2, 4), (1, 1), (3, 6)]
-    found = predict_images(model, [np.zeros((*size, 3), np.uint8) for size in sizes], 100, batch_size=2)
-    assert sorted(network.batches) == [1, 1, 2, 2]
-    assert [prediction.panoptic.shape for prediction in found] == sizes
-    assert found[0].panoptic.tolist() == [[1, 1, 2, 2]] * 2 and found[4].panoptic.tolist() == [[1]]
-    assert predict_images(model, [], 100, 2) == []
-
-
-def test_stuff_limit_is_a_share_of_the_image() -> None:
-    """The road is half of the image: kept at 40 %, void at 60 %, however many pixels that is."""
-    for share, num_segments in ((0.4, 2), (0.6, 1)):
-        options = PanopticOptions((1,), min_thing_share=0.0, min_stuff_share=share)
-        model = PanopticModel(Left(), ComponentGrouping(options), options)
-        for width in (4, 40):
-            (found,) = predict_images(model, [np.zeros((4, width, 3), np.uint8)], 1000, 1)
-            assert len(found.segments_info) == num_segments
 
 
 def test_one_broken_file_among_good_ones(predictor: PanopticPredictor, tmp_path: Path) -> None:

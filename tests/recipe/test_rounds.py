@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ptseg_d2.classes.streets import THING_IDS
-from ptseg_d2.classes.tables import VOID
-from ptseg_d2.data.dataset_dicts import load_dataset, target_dicts
-from ptseg_d2.data.labels import read_labels
+from ptseg_d2.data.dataset_dicts import target_dicts
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.recipe.agreement import measure_agreement
 from ptseg_d2.recipe.configs import load_config, load_recipe
@@ -24,7 +22,6 @@ from ptseg_d2.recipe.rounds import (
     tried_rounds,
 )
 from ptseg_d2.recipe.runner import run_stages
-from ptseg_d2.recipe.target_files.guidance import oracle_guide
 from ptseg_d2.results.rows import ResultRows
 from ptseg_d2.runs.settings import settings
 from ptseg_d2.runs.upstream import built_on
@@ -194,29 +191,3 @@ def test_a_model_agrees_with_itself(
     monkeypatch.setattr(models, "round_system", lambda *_: teacher)
     monkeypatch.setattr("ptseg_d2.recipe.agreement.target_images", lambda *args: (target_dicts(*args), lambda x: x))
     assert measure_agreement(models, pair) == pytest.approx(100)
-
-
-def test_oracle_guidance_is_a_share_of_the_true_instances(world: Path) -> None:
-    overrides = [*ORACLE, "RECIPE.ROUNDS", "2", "RECIPE.ORACLE_GUIDANCE_SHARE"]
-    dicts = load_dataset(("miniscapes_cityscapes_unlabeled_train",), "DATASETS.TARGET")
-    labelled = load_dataset(("miniscapes_cityscapes_labeled_train",), "DATASETS.TARGET")
-    everything, some = (oracle_guide(load_config(RECIPE, [*overrides, share])) for share in ("1.0", "0.5"))
-    kept = []
-    for item, truth in zip(dicts, labelled):
-        labels = read_labels(truth)
-        is_instance = np.isin(labels.sem_seg, THING_IDS) & (labels.instance_ids > 0)
-        assert np.array_equal(everything(item), np.where(is_instance, labels.sem_seg, VOID))
-        part = some(item)
-        for number in np.unique(labels.instance_ids[is_instance]):
-            values = set((part != VOID)[is_instance & (labels.instance_ids == number)].tolist())
-            assert len(values) == 1  # an instance is shown as a whole or not at all
-            kept.append(values.pop())
-        assert (part[~is_instance] == VOID).all()
-    assert 0.2 < np.mean(kept) < 0.8 and len(kept) > 20
-
-
-def test_oracle_guidance_of_another_data_set(world: Path) -> None:
-    overrides = ["RECIPE.ORACLE_GUIDANCE", "miniscapes_cityscapes_labeled_val"]
-    guide = oracle_guide(load_config(RECIPE, overrides))
-    with pytest.raises(RecipeError, match="has no image .*; name the labelled twin of"):
-        guide(load_dataset(("miniscapes_cityscapes_unlabeled_train",), "DATASETS.TARGET")[0])

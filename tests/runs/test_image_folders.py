@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from ptseg_d2.runs.image_folders import replaced_folder
+from ptseg_d2.errors import DataError
+from ptseg_d2.runs.image_folders import each_readable, replaced_folder
 
 import pytest
 
@@ -52,3 +56,25 @@ def test_a_kill_between_the_two_folders_is_made_good(tmp_path: Path) -> None:
     fill(tmp_path / "masks", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["masks"]
     assert [path.name for path in (tmp_path / "masks").iterdir()] == ["index.json"]
+
+
+def test_unreadable_images_are_named_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """What is wrong with the data is a warning; what is wrong with the program is an error."""
+    errors: dict[str, Exception] = {"b": DataError("b.png is no image"), "d": OSError("d.png: no such file")}
+
+    def read(item: Mapping[str, Any]) -> str:
+        if item["image_id"] in errors:
+            raise errors[item["image_id"]]
+        return str(item["image_id"]).upper()
+
+    skipped = ["earlier"]
+    items = [{"image_id": name} for name in "abcd"]
+    with caplog.at_level(logging.WARNING):
+        assert list(each_readable(items, read, "images", skipped)) == [("a", "A"), ("c", "C")]
+    assert skipped == ["earlier", "b", "d"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Skipping a target image: {error}" for error in errors.values()
+    ]
+    errors["a"] = ValueError("our mistake")
+    with pytest.raises(ValueError, match="our mistake"):
+        list(each_readable(items, read, "images", skipped))

@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from .frontage import draw_fence, draw_house, draw_pole, draw_wall
-from .furniture import SIGN_KINDS, STATIC_KINDS, draw_hedge, draw_sign, draw_signal, draw_static, draw_tree
 from .ground import Ground, Patch
+from .objects.frontage import draw_fence, draw_house, draw_pole, draw_wall
+from .objects.furniture import SIGN_KINDS, STATIC_KINDS, draw_hedge, draw_sign, draw_signal, draw_static, draw_tree
 from .stage import TERRAIN, Draw, Item, Stage
 from .street import Street
 

@@ -13,9 +13,9 @@ import numpy as np
 from .borders import furnish, line_street
 from .camera import Camera
 from .canvas import VOID, Canvas
-from .frontage import draw_skyline
 from .ground import cast_shadows, draw_ground, draw_sky
 from .looks import LOOKS, Look
+from .objects.frontage import draw_skyline
 from .stage import SUPERSAMPLING, Light, Stage, is_behind
 from .street import lay_ground, sample_street
 from .surfaces import paint_surfaces

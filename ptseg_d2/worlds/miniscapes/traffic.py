@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from .people import draw_person
+from .objects.people import draw_person
+from .objects.two_wheelers import draw_bicycle, draw_motorcycle
+from .objects.vehicles import CAR_SHAPES, draw_bus, draw_car, draw_train, draw_truck
 from .stage import Frame, Item, Stage
 from .street import Street
-from .two_wheelers import draw_bicycle, draw_motorcycle
-from .vehicles import CAR_SHAPES, draw_bus, draw_car, draw_train, draw_truck
 
 
 def _car(stage: Stage, frame: Frame) -> Item:

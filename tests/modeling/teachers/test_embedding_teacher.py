@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.stages import StageInputs
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
+from odd_files import noise
 from tiny import small
 from torch import Tensor
+from torch.nn import functional as F
 
 CONSISTENCY = "loss_consistency_target"
 
@@ -130,3 +136,38 @@ def test_log_counts_instances() -> None:
         }
         model._log(2, [])
         assert {value for value, _ in storage.latest().values()} == {0.0}
+
+
+class Means:
+    """A network whose embeddings are the mean colours of 2 x 4 pixels."""
+
+    def predict_strided(self, images: Tensor) -> Tensor:
+        return F.avg_pool2d(images.float(), (2, 4))
+
+
+def test_the_teacher_sees_the_image_and_the_student_its_noise(tmp_path: Path) -> None:
+    """Here noise is the negative; a coarse pixel has the class of the fine one at (1, 2) inside it."""
+    image, mask = noise(6, 8, 3), noise(6, 8) % 19
+    cv2.imwrite(str(tmp_path / "image.png"), image[..., ::-1])
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    pair = SimpleNamespace(training=False, teacher=Means(), student=Means(), device=torch.device("cpu"))
+    item = {"file_name": str(tmp_path / "image.png"), "class_mask_file_name": str(tmp_path / "mask.png")}
+    teacher, student, sem_seg = EmbeddingMomentumTeacher.encode_image(
+        cast(EmbeddingMomentumTeacher, pair), item, lambda x: 255 - x
+    )
+    expected = np.zeros((3, 3, 2))
+    for y in range(3):
+        for x in range(2):
+            expected[:, y, x] = image[2 * y : 2 * y + 2, 4 * x : 4 * x + 4].reshape(8, 3).mean(0)
+            assert sem_seg[y, x] == mask[2 * y + 1, 4 * x + 2]
+    assert teacher.numpy() == pytest.approx(expected, abs=1e-4)
+    assert student.numpy() == pytest.approx(255 - expected, abs=1e-4)
+    assert sem_seg.dtype == torch.int64 and sem_seg.shape == (3, 2)
+    assert list(item) == ["file_name", "class_mask_file_name"]
+
+
+def test_a_model_in_training_is_not_judged() -> None:
+    with pytest.raises(AssertionError):
+        EmbeddingMomentumTeacher.encode_image(
+            cast(EmbeddingMomentumTeacher, SimpleNamespace(training=True)), {}, lambda x: x
+        )

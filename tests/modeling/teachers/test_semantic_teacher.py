@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ptseg_d2.data.views import View, full_view, render_image
 from ptseg_d2.losses.semantic import charbonnier_entropy, focal_confidence_loss
+from ptseg_d2.modeling.teachers import semantic_teacher
+from ptseg_d2.modeling.teachers.semantic_labeler import PseudoLabels
 from ptseg_d2.modeling.teachers.semantic_teacher import SemanticMomentumTeacher
 from ptseg_d2.pseudo_labels.rules import RuleOptions
 from ptseg_d2.pseudo_labels.rules.confidence_share import ConfidenceShare
@@ -160,12 +163,23 @@ def test_mixed_pixels_have_the_source_label_and_full_weight() -> None:
     assert torch.equal(mixed, images) and torch.equal(labels.labels, pseudo.labels)
 
 
-def test_mixed_images_are_jittered_after_pasting() -> None:
+def test_mixed_images_are_blurred_after_pasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grey 200 of class 4 is pasted on the left of grey 40: the blur crosses the border, the labels do not."""
+    sigma = 0.8
+    monkeypatch.setattr(semantic_teacher, "MIX_BLUR", (sigma, sigma))
     model = build(CLASS_MIX=True, MIX_BLUR_PROBABILITY=1.0)
-    images, pseudo = target()["student_views"], model.labeler(model.teacher, [target()], SIZE)
-    nothing_pasted, _ = model.mix(images, pseudo, [source(label=255)])
-    assert nothing_pasted.float().std() < images.float().std()  # blurred noise
-    assert nothing_pasted.dtype == torch.uint8
+    images = torch.full((2, 3, *SIZE), 40, dtype=torch.uint8)
+    pseudo = PseudoLabels(torch.full((2, *SIZE), 10), torch.full((2, *SIZE), 0.5))
+    half = torch.where(torch.arange(WIDTH) < 32, 4, 255).expand(SIZE)
+    mixed, labels = model.mix(images, pseudo, [{**source(), "sem_seg": half}])
+    weights = [math.exp(-((step / sigma) ** 2) / 2) for step in range(-2, 3)]  # two steps to either side: ceil(2 sigma)
+    for x in range(2, WIDTH - 2):
+        greys = [200 if x + step < 32 else 40 for step in range(-2, 3)]
+        expected = sum(w * grey for w, grey in zip(weights, greys)) / sum(weights)
+        assert mixed[:, :, :, x].unique().tolist() == [pytest.approx(expected, abs=0.501)]
+    assert mixed.dtype == torch.uint8 and (images == 40).all()
+    assert torch.equal(labels.labels, half.where(half == 4, 10).expand(2, -1, -1))
+    assert torch.equal(labels.confidence, (half == 4).float().mul(0.5).add(0.5).expand(2, -1, -1))
 
 
 def test_batch_of_void_only_is_finite() -> None:

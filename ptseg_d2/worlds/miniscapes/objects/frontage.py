@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
+from ptseg_d2.worlds.miniscapes.canvas import Color, tint
+from ptseg_d2.worlds.miniscapes.stage import BUILDING, FENCE, POLE, VEGETATION, WALL, Stage
 
-from .canvas import Color, tint
-from .stage import BUILDING, FENCE, POLE, VEGETATION, WALL, Stage
+import numpy as np
 
 
 def upright(stage: Stage, x: float, z0: float, z1: float, y0: float, y1: float) -> np.ndarray:

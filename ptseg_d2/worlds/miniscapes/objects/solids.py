@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
+from ptseg_d2.worlds.miniscapes.canvas import Color, tint
+from ptseg_d2.worlds.miniscapes.stage import Frame, Stage
 
-from .canvas import Color, tint
-from .stage import Frame, Stage
+import numpy as np
 
 Points = Sequence[tuple[float, float]]
 EdgeColor = Callable[[int], Color]

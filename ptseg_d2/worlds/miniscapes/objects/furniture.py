@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from ptseg_d2.worlds.miniscapes.canvas import VOID, Color, faded, tint
+from ptseg_d2.worlds.miniscapes.stage import SIGN, SIGNAL, VEGETATION, Stage
+
 import numpy as np
 
-from .canvas import VOID, Color, faded, tint
 from .frontage import across, draw_pole, upright
-from .stage import SIGN, SIGNAL, VEGETATION, Stage
 
 WHITE, RED = (236, 236, 232), (184, 36, 36)
 

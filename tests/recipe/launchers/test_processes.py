@@ -12,7 +12,6 @@ from pathlib import Path
 from ptseg_d2.recipe.configs import load_recipe
 from ptseg_d2.recipe.groups import free_cached_memory, parts_of
 from ptseg_d2.recipe.launchers import processes as launching
-from ptseg_d2.recipe.launchers.interruption import sigterm_interrupts
 from ptseg_d2.recipe.launchers.processes import Processes, slot_environment, visible_gpus
 from ptseg_d2.stages import StageRun
 
@@ -79,21 +78,6 @@ def test_another_thread_may_launch_too(groups: list[StageRun]) -> None:
     thread.start()
     thread.join()
     assert [log.read_text() for log in logs] == ["7\n", "7\n"]
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_sigterm_is_held_back_until_the_end() -> None:
-    """A second one while the first one's interruption is dealt with does not disturb that."""
-    before = signal.getsignal(signal.SIGTERM)
-    ended = False
-    with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
-        finally:
-            os.kill(os.getpid(), signal.SIGTERM)
-            ended = True
-    assert ended
     assert signal.getsignal(signal.SIGTERM) is before
 
 

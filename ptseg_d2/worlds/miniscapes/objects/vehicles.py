@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ptseg_d2.worlds.miniscapes.canvas import Color, tint
+from ptseg_d2.worlds.miniscapes.stage import BUS, CAR, TRAIN, TRUCK, Frame, Stage
+
 import numpy as np
 
-from .canvas import Color, tint
 from .solids import Points, Solid, disc, rectangle
-from .stage import BUS, CAR, TRAIN, TRUCK, Frame, Stage
 
 RED, AMBER, WHITE, BLACK = (190, 20, 24), (240, 190, 90), (244, 244, 232), (22, 22, 24)
 

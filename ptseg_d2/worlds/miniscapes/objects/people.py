@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
+from ptseg_d2.worlds.miniscapes.canvas import Color, tint
+from ptseg_d2.worlds.miniscapes.stage import PERSON, Stage
 
-from .canvas import Color, tint
-from .stage import PERSON, Stage
+import numpy as np
 
 Point = tuple[float, float]
 

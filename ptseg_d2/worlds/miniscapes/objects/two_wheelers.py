@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from .canvas import Color, tint
+from ptseg_d2.worlds.miniscapes.canvas import Color, tint
+from ptseg_d2.worlds.miniscapes.stage import BICYCLE, MOTORCYCLE, RIDER, Frame, Stage
+
 from .people import Cutout, Point
-from .stage import BICYCLE, MOTORCYCLE, RIDER, Frame, Stage
 
 END_ON = 0.35  # apparent share of the length below which the front or rear view is drawn
 DARK, GREY = (26, 26, 28), (136, 136, 140)

@@ -1,0 +1,54 @@
+"""Overrides for every stage, and for one."""
+
+from __future__ import annotations
+
+from ptseg_d2.errors import RecipeError
+from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.recipe.overrides import overrides_for
+
+import pytest
+from tiny import CONFIGS
+
+RECIPE = CONFIGS / "selftrain_icm.yaml"
+WORDS = ["A", "1", "semantic_source:B", "2", "instance_source:B", "3", "B", "4"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"), [("", ["A", "1", "B", "4"]), ("semantic_source", ["B", "2"]), ("instance_selftrain", [])]
+)
+def test_words_of_a_stage(stage: str, words: list[str]) -> None:
+    assert overrides_for(stage, WORDS) == words
+
+
+def test_an_aimed_override_reaches_one_stage_and_wins_there() -> None:
+    runs = load_recipe(RECIPE, ["instance_selftrain:SOLVER.MAX_ITER", "9", "SOLVER.MAX_ITER", "7"])
+    assert {run.name: run.cfg.SOLVER.MAX_ITER for run in runs} == {
+        **dict.fromkeys(("semantic_source", "semantic_adapted", "semantic_selftrain"), 7),
+        **dict.fromkeys(("instance_source", "instance_adapted"), 7),
+        "instance_selftrain": 9,
+    }
+    assert load_config(RECIPE, ["semantic_source:SOLVER.MAX_ITER", "9"]).SOLVER.MAX_ITER == 40  # that of the file
+
+
+def test_an_aim_holds_in_every_round() -> None:
+    overrides = ["RECIPE.ROUNDS", "2", "instance_selftrain:INSTANCE.CONSISTENCY_WEIGHT", "0.1"]
+    weights = {run.name: run.cfg.INSTANCE.CONSISTENCY_WEIGHT for run in load_recipe(RECIPE, overrides)}
+    assert {name for name, weight in weights.items() if weight == 0.1} == {
+        "instance_selftrain",
+        "instance_selftrain_round2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["instance_selftrian:SEED", "1"], "'instance_selftrian' is no stage; expected one of semantic_source"),
+        (["panoptic_source:SEED", "1"], "this recipe has no stage panoptic_source; it has semantic_source, "),
+        (["instance_selftrain:SOLVER.MAX_ITERS", "1"], "MAX_ITERS"),
+        (["instance_selftrain:SEED"], "SEED"),
+        (["SEED", "1", "--resume"], "--resume stands among the KEY VALUE pairs"),
+    ],
+)
+def test_what_reaches_nothing_is_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(RECIPE, overrides)
