@@ -31,7 +31,7 @@ from ptseg_d2.inference.instance_grouping import EmbeddingGrouping, PanopticOpti
 from ptseg_d2.inference.morphology import clean_instances
 from ptseg_d2.inference.panoptic_model import PanopticModel, mean_per_instance, merge_instances
 from ptseg_d2.inference.stability import instance_stability
-from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
+from ptseg_d2.modeling.building import build_clustering, build_panoptic_options
 from ptseg_d2.recipe.configs import load_recipe
 from ptseg_d2.stages import StageRun
 

@@ -14,9 +14,9 @@ from ptseg_d2.inference.instance_grouping import PanopticOptions, embedding_inst
 from ptseg_d2.inference.panoptic_model import find_instances, merge_instances
 from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.losses.semantic import cross_entropy
+from ptseg_d2.modeling.building import build_clustering, build_panoptic_options
 from ptseg_d2.modeling.embedding_net import build_criterion, decoder_options, ignore_small, shrink_labels
 from ptseg_d2.modeling.network import DenseNetwork, network_options, stack_images
-from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
 from ptseg_d2.modeling.scse import SCSE
 from ptseg_d2.modeling.semantic_segmentor import running_class_weights
 from ptseg_d2.modeling.unet import TwoHeadUNetDecoder

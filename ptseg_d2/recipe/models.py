@@ -11,7 +11,7 @@ from ptseg_d2.inference.instance_grouping import EmbeddingGrouping
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
 from ptseg_d2.inference.protocols import DensePredictor, as_predictor
 from ptseg_d2.inference.unified_model import UnifiedPanopticModel
-from ptseg_d2.modeling.options import build_clustering, build_panoptic_options
+from ptseg_d2.modeling.building import build_clustering, build_panoptic_options
 from ptseg_d2.recipe.groups import parts_of
 from ptseg_d2.recipe.mix import mixed_networks
 from ptseg_d2.runs.done import DONE, read_done

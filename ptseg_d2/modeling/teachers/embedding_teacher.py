@@ -15,11 +15,11 @@ from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.errors import check_choice
 from ptseg_d2.inference.clusterers import Clustering, cluster_things
 from ptseg_d2.losses.consistency import ConsistencyLoss
+from ptseg_d2.modeling.building import build_clustering
 from ptseg_d2.modeling.embedding_net import EmbeddingUNet, shrink_labels
 from ptseg_d2.modeling.hooks import TeacherUpdate
-from ptseg_d2.modeling.options import build_clustering
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher, Noise, PseudoLabelImage
-from ptseg_d2.modeling.teachers.rotation import rotate, stays_inside
+from ptseg_d2.modeling.teachers.rotation import turned_embeddings
 from ptseg_d2.pseudo_labels.instance import detected_instances, stable_instances
 
 import numpy as np
@@ -168,7 +168,7 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
                 self._log(len(pseudo), [score for _, scores in pseudo for score in scores.values()])
         losses = self.student.criterion(embeddings, instance_ids)
         if self.consistency is not None:
-            teacher, seen = self._turned_embeddings(clean, teacher)
+            teacher, seen = turned_embeddings(self.teacher, clean, teacher, self.max_rotation)
             losses.update(self.consistency(embeddings, teacher, seen & self._is_thing(masks)))
         return {f"{name}_target": loss for name, loss in losses.items()}
 
@@ -207,31 +207,6 @@ class EmbeddingMomentumTeacher(MomentumTeacher):
     def _is_thing(self, sem_seg: Tensor) -> Tensor:
         """Where (..., h, w) int64 classes are of this network's group: bool."""
         return torch.isin(sem_seg, torch.tensor(self.thing_ids, device=sem_seg.device))
-
-    @torch.no_grad()
-    def _turned_embeddings(self, clean: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-        """What the teacher says of turned views, turned back ([thesis], "consistency under rotation").
-
-        With MODEL.EMBEDDING.COORDINATES these embeddings are built on other positions than the student's; only
-        distances within each space are compared.
-
-        Args:
-            clean: (B, 3, H, W) views.
-            teacher: (B, E, h, w) embeddings of these; the result where nothing is turned.
-
-        Returns:
-            (B, E, h, w) embeddings; (B, h, w) bool, pixels that the turned view showed.
-        """
-        height, width = teacher.shape[-2:]
-        if self.max_rotation == 0:
-            return teacher, torch.ones(len(teacher), height, width, dtype=torch.bool, device=teacher.device)
-        angles = self.max_rotation * torch.rand(len(clean))
-        # The network sees the mean colour, its 0, outside of the view.
-        colour = self.teacher.mean_colour
-        turned = rotate(clean.to(self.device).float() - colour, angles) + colour
-        # Nearest, because a mean of two objects' embeddings at their border would lie in neither.
-        embeddings = rotate(self.teacher.predict_strided(turned), -angles, mode="nearest")
-        return embeddings, stays_inside(angles, height, width).to(self.device)
 
     def _log(self, num_views: int, scores: list[float]) -> None:
         """Instances found per view, their mean stability, and the share of them that is unstable."""

@@ -1,6 +1,11 @@
-"""Turning images and dense maps about their centre. Shapes: N images, C channels, H x W pixels."""
+"""Turning images and dense maps about their centre.
+
+Shapes: N images, C channels, E embedding dims, H x W pixels, h x w the resolution of a network.
+"""
 
 from __future__ import annotations
+
+from ptseg_d2.modeling.network import DenseNetwork
 
 import torch
 from torch import Tensor
@@ -41,3 +46,33 @@ def _source_positions(angles: Tensor, height: int, width: int) -> Tensor:
     row_y = torch.stack([sin * width / height, cos, zero], dim=1)
     theta = torch.stack([row_x, row_y], dim=1)
     return F.affine_grid(theta, [len(angles), 1, height, width], align_corners=False)
+
+
+@torch.no_grad()
+def turned_embeddings(
+    network: DenseNetwork, images: Tensor, embeddings: Tensor, max_rotation: float
+) -> tuple[Tensor, Tensor]:
+    """What a network says of turned images, turned back ([thesis], section 7.2).
+
+    With MODEL.EMBEDDING.COORDINATES these embeddings are built on other positions than those of the images as they
+    are; only distances within each space are compared.
+
+    Args:
+        network: predicts (N, E, h, w) embeddings.
+        images: (N, 3, H, W) grey levels.
+        embeddings: (N, E, h, w) of these; the result where nothing is turned.
+        max_rotation: angles are drawn from U(0, this), in degrees; 0 = nothing is turned.
+
+    Returns:
+        (N, E, h, w) embeddings; (N, h, w) bool, pixels that the turned images showed.
+    """
+    height, width = embeddings.shape[-2:]
+    if max_rotation == 0:
+        return embeddings, torch.ones(len(embeddings), height, width, dtype=torch.bool, device=embeddings.device)
+    angles = max_rotation * torch.rand(len(images))
+    # The network sees the mean colour, its 0, outside of the images.
+    colour = network.mean_colour
+    turned = rotate(images.to(network.device).float() - colour, angles) + colour
+    # Nearest, because a mean of two objects' embeddings at their border would lie in neither.
+    found = rotate(network.predict_strided(turned), -angles, mode="nearest")
+    return found, stays_inside(angles, height, width).to(network.device)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
+from ptseg_d2.modeling.teachers.rotation import turned_embeddings
 from ptseg_d2.stages import StageInputs
 
 import cv2
@@ -98,7 +99,7 @@ def test_teacher_sees_turned_views(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model.teacher, "predict_strided", copy_input)
     torch.manual_seed(0)
     clean = torch.full((2, 3, 32, 64), 200.0)
-    embeddings, inside = model._turned_embeddings(clean, clean)
+    embeddings, inside = turned_embeddings(model.teacher, clean, clean, model.max_rotation)
     colour = model.teacher.mean_colour.flatten()
     assert torch.allclose(seen[0][:, :, 0, 0], colour.expand(2, -1))  # a corner that the image has left
     assert not inside.all() and inside.any(dim=(1, 2)).all()
