@@ -1,4 +1,4 @@
-"""From the 80 object classes of COCO to the 8 of Cityscapes, by name.
+"""From the 80 object classes of [COCO] to the 8 of Cityscapes, by name.
 
 Seven have the same name and meaning. Cityscapes' rider has no counterpart: COCO calls whoever sits on two wheels a
 person. A detector trained on COCO therefore scores 0 on riders, and its riders are false persons, unless the rule of

@@ -1,4 +1,4 @@
-"""ResNets of basic blocks: a compact one for small images and random weights, a dilated one for ImageNet weights."""
+"""[ResNet] of basic blocks: a compact one for small images and random weights, a dilated one for ImageNet weights."""
 
 from __future__ import annotations
 
