@@ -87,8 +87,9 @@ def _add_noise(cfg: CfgNode) -> None:
     cfg.INPUT.TARGET_GREY = 0.2  # probability of a grey student view, in [0, 1]
     cfg.INPUT.TARGET_BLUR = (0.1, 2.0)  # range of the Gaussian sigma of the student's views, in pixels
     cfg.INPUT.TARGET_BLUR_PROBABILITY = 1.0  # share of the student's views that are blurred, in [0, 1]
-    cfg.INPUT.MIX_JITTER = 0.0  # strength of colour jitter, with probability .8, of ClassMix images ([DACS]: .25), >= 0
-    cfg.INPUT.MIX_BLUR_PROBABILITY = 0.0  # share of the ClassMix images that are blurred ([DACS]: .5), in [0, 1]
+    # strength of the colour jitter, with probability .8, of ClassMix images ([DACS]: .25), >= 0
+    cfg.INPUT.CLASS_MIX_JITTER = 0.0
+    cfg.INPUT.CLASS_MIX_BLUR_PROBABILITY = 0.0  # share of the ClassMix images that are blurred ([DACS]: .5), in [0, 1]
     # masked image consistency ([MIC]: .7): share of the blocks that are hidden from the student, in [0, 1); 0 = off
     cfg.INPUT.MASK_RATIO = 0.0
     cfg.INPUT.MASK_BLOCK = 0.125  # side of a block as a share of the crop's height (64 px at 512), in (0, 1]

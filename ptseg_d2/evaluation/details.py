@@ -21,9 +21,9 @@ def evaluation_details(scores: Scores) -> dict[str, Any]:
         is that of a data set of this image alone, in percent, None if nothing occurs in it.
     """
     details: dict[str, dict[str, Any]] = {}
-    if len(scores.panoptic.records):
+    if len(scores.panoptic.entries):
         details["panoptic"] = {"images": _panoptic_images(scores.panoptic)}
-    if len(scores.semantic.records):
+    if len(scores.semantic.entries):
         details["semantic"] = {
             "class_names": list(scores.semantic.class_names),
             "confusion": scores.semantic.counts.tolist(),
@@ -42,15 +42,15 @@ def _panoptic_images(quality: PanopticQuality) -> list[dict[str, Any]]:
     }
     return [
         {**name, "PQ": or_none(pq[i]), **{key: int(total[i]) for key, total in totals.items()}}
-        for i, name in enumerate(_names(quality.records))
+        for i, name in enumerate(_names(quality.entries))
     ]
 
 
 def _semantic_images(matrix: ConfusionMatrix) -> list[dict[str, Any]]:
     iou = matrix.means(matrix.image_counts())["mIoU"]
-    return [{**name, "mIoU": or_none(iou[i])} for i, name in enumerate(_names(matrix.records))]
+    return [{**name, "mIoU": or_none(iou[i])} for i, name in enumerate(_names(matrix.entries))]
 
 
-def _names(records: PerImageScores) -> list[dict[str, str]]:
+def _names(entries: PerImageScores) -> list[dict[str, str]]:
     """Keys are (image_id, file_name), see `Scores.add`."""
-    return [{"image_id": key[0], "file_name": key[1]} for key in records.keys() if isinstance(key, tuple)]
+    return [{"image_id": key[0], "file_name": key[1]} for key in entries.keys() if isinstance(key, tuple)]

@@ -66,7 +66,7 @@ class InstanceAP:
         self.class_names = {i: class_names[i] for i in sorted(thing_ids)}
         self.min_region_size = min_region_size
         self.min_region_size_50 = min_region_size_50
-        self.records = PerImageScores()
+        self.entries = PerImageScores()
 
     def update(
         self,
@@ -89,13 +89,13 @@ class InstanceAP:
         Raises:
             ValueError: the image came before with other counts.
         """
-        self.records.add(
+        self.entries.add(
             key, match_instances(overlap, list(self.class_names), self.min_region_size, self.min_region_size_50)
         )
 
     def merge(self, other: InstanceAP) -> None:
         """Add the images of another accumulator of the same classes, for example of another process."""
-        self.records.merge(other.records)
+        self.entries.merge(other.entries)
 
     def compute(self) -> dict[str, Any]:
         """Percentages and counts.
@@ -106,7 +106,7 @@ class InstanceAP:
             without ground truth; precision50 is 0 for a class of which nothing was predicted, None if it does
             not occur.
         """
-        scores = self._class_scores(np.ones((1, len(self.records))))
+        scores = self._class_scores(np.ones((1, len(self.entries))))
         rows = {key: values[0] for key, values in scores.items()}
         per_class = {
             name: {
@@ -123,15 +123,15 @@ class InstanceAP:
 
     def intervals(self, num_resamples: int = NUM_RESAMPLES) -> dict[str, Interval]:
         """95 % bootstrap interval over images of AP, AP50, precision50 and recall50, in percent."""
-        weights = resample_weights(len(self.records), num_resamples)
+        weights = resample_weights(len(self.entries), num_resamples)
         scores = self._class_scores(weights)
-        return percentile_intervals({key: _mean_of_defined(scores[key]) for key in MEANS}, len(self.records))
+        return percentile_intervals({key: _mean_of_defined(scores[key]) for key in MEANS}, len(self.entries))
 
     def _class_scores(self, weights: FloatArray) -> dict[str, FloatArray]:
         """(B, C) the scores in percent, NaN where undefined, and the counts, of weighted images (B, N)."""
         columns = [
             _scores_of_class(matches, weights)
-            for matches in all_matches(self.records.ordered(), list(self.class_names))
+            for matches in all_matches(self.entries.ordered(), list(self.class_names))
         ]
         return {
             key: np.stack([column[key] for column in columns], axis=1) if columns else np.zeros((len(weights), 0))

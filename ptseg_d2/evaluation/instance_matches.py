@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ptseg_d2.evaluation.confidence import FloatArray
-from ptseg_d2.evaluation.per_image_scores import Record
+from ptseg_d2.evaluation.per_image_scores import Entry
 from ptseg_d2.evaluation.segment_overlap import IntArray, SegmentOverlap
 
 import numpy as np
@@ -43,8 +43,8 @@ class ClassMatches(NamedTuple):
 
 def match_instances(
     overlap: SegmentOverlap, class_ids: Sequence[int], min_region_size: int, min_region_size_50: int
-) -> Record:
-    """Record of one image.
+) -> Entry:
+    """Entry of one image.
 
     Args:
         overlap: of its segments, those of other classes are left aside.
@@ -70,12 +70,12 @@ def match_instances(
     return classes, scores, np.concatenate(outcomes, axis=1), np.array(num_objects, dtype=np.int32).T
 
 
-def all_matches(records: Sequence[Record], class_ids: Sequence[int]) -> Iterator[ClassMatches]:
-    """The records of all images, sorted by class.
+def all_matches(entries: Sequence[Entry], class_ids: Sequence[int]) -> Iterator[ClassMatches]:
+    """The entries of all images, sorted by class.
 
     Args:
-        records: N, from `match_instances`.
-        class_ids: the C classes of the records.
+        entries: N, from `match_instances`.
+        class_ids: the C classes of the entries.
     """
     if not class_ids:
         return
@@ -85,9 +85,9 @@ def all_matches(records: Sequence[Record], class_ids: Sequence[int]) -> Iterator
         np.zeros((len(AP_THRESHOLDS) + 1, 0), np.int8),
         np.zeros((2, len(class_ids)), np.int32),
     )
-    classes, scores, outcomes, _ = (np.concatenate(part, axis=-1) for part in zip(empty, *records))
-    images = np.repeat(np.arange(len(records)), [len(record[0]) for record in records])
-    num_objects = np.stack([record[3] for record in (*records, empty)])[: len(records)]
+    classes, scores, outcomes, _ = (np.concatenate(part, axis=-1) for part in zip(empty, *entries))
+    images = np.repeat(np.arange(len(entries)), [len(entry[0]) for entry in entries])
+    num_objects = np.stack([entry[3] for entry in (*entries, empty)])[: len(entries)]
     for c, class_id in enumerate(class_ids):
         mine = np.flatnonzero(classes == class_id)
         mine = mine[np.argsort(-scores[mine], kind="stable")]

@@ -52,7 +52,7 @@ class PanopticQuality:
         self.class_names = tuple(class_names)
         self.is_thing = class_mask(thing_ids, len(self.class_names))
         self.subsets = dict(subsets or {})
-        self.records = PerImageScores()  # the classes that occur (K,) and their counts (6, K)
+        self.entries = PerImageScores()  # the classes that occur (K,) and their counts (6, K)
 
     def update(
         self,
@@ -77,17 +77,17 @@ class PanopticQuality:
         """
         counts = np.stack(count_matches(overlap, len(self.class_names)))
         classes = np.flatnonzero(counts.any(axis=0))
-        self.records.add(key, (classes, counts[:, classes]))
+        self.entries.add(key, (classes, counts[:, classes]))
 
     def merge(self, other: PanopticQuality) -> None:
         """Add the images of another accumulator of the same classes, for example of another process."""
-        self.records.merge(other.records)
+        self.entries.merge(other.entries)
 
     def image_counts(self) -> PanopticCounts:
-        """(N, C) counts of every image, in the order of the records."""
-        records = self.records.ordered()
-        counts = np.zeros((len(PanopticCounts._fields), len(records), len(self.class_names)))
-        for index, (classes, values) in enumerate(records):
+        """(N, C) counts of every image, in the order of the entries."""
+        entries = self.entries.ordered()
+        counts = np.zeros((len(PanopticCounts._fields), len(entries), len(self.class_names)))
+        for index, (classes, values) in enumerate(entries):
             counts[:, index, classes] = values
         return PanopticCounts(*counts)
 
@@ -136,6 +136,6 @@ class PanopticQuality:
 
     def intervals(self, num_resamples: int = NUM_RESAMPLES) -> dict[str, Interval]:
         """95 % bootstrap interval over images of every mean of `compute`, in percent."""
-        weights = resample_weights(len(self.records), num_resamples)
+        weights = resample_weights(len(self.entries), num_resamples)
         resampled = PanopticCounts(*(weights @ values for values in self.image_counts()))
-        return percentile_intervals(self.means(resampled), len(self.records))
+        return percentile_intervals(self.means(resampled), len(self.entries))

@@ -1,6 +1,6 @@
 """What an accumulator keeps of every image: exact sums over many processes, and resampling of the images.
 
-Sums of floats depend on their order. Records are therefore kept by image and reduced in the order of the image keys,
+Sums of floats depend on their order. Entries are therefore kept by image and reduced in the order of the image keys,
 whatever the order of arrival and the number of processes.
 """
 
@@ -12,33 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 ImageKey = Union[int, str, tuple[str, ...]]
-Record = tuple[NDArray[Any], ...]
+Entry = tuple[NDArray[Any], ...]
 
 
 class PerImageScores:
-    """A record, some arrays, per image. Images without a key count as different ones and follow the others."""
+    """An entry, some arrays, per image. Images without a key count as different ones and follow the others."""
 
     def __init__(self) -> None:
-        self._by_key: dict[ImageKey, Record] = {}
-        self._without_key: list[Record] = []
+        self._by_key: dict[ImageKey, Entry] = {}
+        self._without_key: list[Entry] = []
 
-    def add(self, key: ImageKey | None, record: Record) -> None:
-        """Keep the record of an image; the same record of the same image again, as padded samplers bring it, is one.
+    def add(self, key: ImageKey | None, entry: Entry) -> None:
+        """Keep the entry of an image; the same entry of the same image again, as padded samplers bring it, is one.
 
         Raises:
-            ValueError: the image came before with another record.
+            ValueError: the image came before with another entry.
         """
         if key is None:
-            self._without_key.append(record)
+            self._without_key.append(entry)
             return
-        known = self._by_key.setdefault(key, record)
-        if not all(np.array_equal(old, new) for old, new in zip(known, record)):
+        known = self._by_key.setdefault(key, entry)
+        if not all(np.array_equal(old, new) for old, new in zip(known, entry)):
             raise ValueError(f"image {key} was added twice, with different predictions or labels")
 
     def merge(self, other: PerImageScores) -> None:
-        """Add the records of another process; errors as in `add`."""
-        for key, record in other._by_key.items():
-            self.add(key, record)
+        """Add the entries of another process; errors as in `add`."""
+        for key, entry in other._by_key.items():
+            self.add(key, entry)
         self._without_key += other._without_key
 
     def __len__(self) -> int:
@@ -50,6 +50,6 @@ class PerImageScores:
         by_kind = sorted(self._by_key, key=lambda key: (type(key).__name__, key))
         return [*by_kind, *[None] * len(self._without_key)]
 
-    def ordered(self) -> list[Record]:
-        """Records by key, then those without one as they came."""
+    def ordered(self) -> list[Entry]:
+        """Entries by key, then those without one as they came."""
         return [*(self._by_key[key] for key in self.keys() if key is not None), *self._without_key]

@@ -86,7 +86,7 @@ class Scores:
             (self.panoptic_key + SIXTEEN_WAY, self.panoptic_16way),
             ("sem_seg", self.semantic),
         ):
-            count = len(accumulator.records)
+            count = len(accumulator.entries)
             if 0 < count < len(self.images):
                 raise ValueError(
                     f"{key} is in {count} of {len(self.images)} outputs on {dataset_name}; expected all or none"
@@ -101,10 +101,10 @@ class Scores:
                 ("instance", self.instance),
                 ("semantic", self.semantic),
             )
-            if len(accumulator.records)
+            if len(accumulator.entries)
         }
         for section, restricted in (("panoptic", self.panoptic_16way), ("semantic", self.semantic_16way)):
-            if len(restricted.records):
+            if len(restricted.entries):
                 scores = _with_intervals(restricted, num_resamples)
                 own = results.setdefault(section, {})
                 own.update({name: scores[name] for name in restricted.subsets})

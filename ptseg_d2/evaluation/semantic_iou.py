@@ -59,14 +59,14 @@ class ConfusionMatrix:
         self.subsets = dict(subsets or {})
         self.void = void
         # Cells of the matrix that are not 0, row by row (K,) int32, and their pixels (K,) int64.
-        self.records = PerImageScores()
+        self.entries = PerImageScores()
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """(C, C + 1) pixels [true class, predicted class]; the last column collects predictions of no class."""
         num_classes = len(self.class_names)
         counts = np.zeros(num_classes * (num_classes + 1), dtype=np.int64)
-        for cells, pixels in self.records.ordered():
+        for cells, pixels in self.entries.ordered():
             counts[cells] += pixels
         return counts.reshape(num_classes, num_classes + 1)
 
@@ -95,17 +95,17 @@ class ConfusionMatrix:
         predicted = np.where((predicted >= 0) & (predicted < num_classes), predicted, num_classes)
         counts = np.bincount(true * (num_classes + 1) + predicted, weights=pixels).astype(np.int64)
         cells = np.flatnonzero(counts)
-        self.records.add(key, (cells.astype(np.int32), counts[cells]))
+        self.entries.add(key, (cells.astype(np.int32), counts[cells]))
 
     def merge(self, other: ConfusionMatrix) -> None:
         """Add the images of another accumulator of the same classes, for example of another process."""
-        self.records.merge(other.records)
+        self.entries.merge(other.entries)
 
     def image_counts(self) -> PixelCounts:
-        """(N, C) counts of every image, in the order of the records."""
+        """(N, C) counts of every image, in the order of the entries."""
         num_classes = len(self.class_names)
-        correct, union = np.zeros((2, len(self.records), num_classes))
-        for index, (cells, pixels) in enumerate(self.records.ordered()):
+        correct, union = np.zeros((2, len(self.entries), num_classes))
+        for index, (cells, pixels) in enumerate(self.entries.ordered()):
             true, predicted = np.divmod(cells, num_classes + 1)
             is_correct = true == predicted
             correct[index, true[is_correct]] = pixels[is_correct]
@@ -135,9 +135,9 @@ class ConfusionMatrix:
 
     def intervals(self, num_resamples: int = NUM_RESAMPLES) -> dict[str, Interval]:
         """95 % bootstrap interval over images of every mean of `compute`, in percent."""
-        weights = resample_weights(len(self.records), num_resamples)
+        weights = resample_weights(len(self.entries), num_resamples)
         resampled = PixelCounts(*(weights @ values for values in self.image_counts()))
-        return percentile_intervals(self.means(resampled), len(self.records))
+        return percentile_intervals(self.means(resampled), len(self.entries))
 
 
 def argmax_among(scores: Tensor, ids: Sequence[int], argmax: Tensor | None = None) -> Tensor:

@@ -92,7 +92,7 @@ class PanopticUNet(DenseNetwork):
             options["backbone"].output_shape(),
             num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             **decoder_options(embedding),
-            mix=unet.EMBEDDING_CONV,
+            head_conv=unet.EMBEDDING_CONV,
             attention=_attention(unet),
         )
         return {

@@ -79,7 +79,7 @@ class UNetDecoder(UNetTrunk):
         norm: str,
         coordinates: bool,
         position_gain: float = 0.0,
-        mix: bool = True,
+        head_conv: bool = True,
         attention: Callable[[int], nn.Module] | None = None,
         position_height: float = 0.0,
     ) -> None:
@@ -90,7 +90,7 @@ class UNetDecoder(UNetTrunk):
             coordinates: give the head the pixel position, so that equal-looking objects can differ.
             position_gain: start with the first two embedding dims = gain * position (x, y), in embedding units per
                 image height; training then only has to bend them into objects. Needs `coordinates`.
-            mix: a 3x3 convolution before the linear head; False = the head alone, on features and position.
+            head_conv: a 3x3 convolution before the linear head; False = the head alone, on features and position.
             position_height: pixels of the input that count as one image height, whatever its size: objects keep their
                 distance in crops and in whole images. Positions then go beyond those of the training crops, so only
                 the linear head gets them. 0 = the height of the image itself.
@@ -101,7 +101,7 @@ class UNetDecoder(UNetTrunk):
         self.position_height = position_height / finest_stride
         width = channels[0] + (2 if coordinates else 0)
         mixed_width = channels[0] if position_height > 0 else width
-        self.mix = conv_norm_relu(mixed_width, channels[0], 3, norm) if mix else None
+        self.mix = conv_norm_relu(mixed_width, channels[0], 3, norm) if head_conv else None
         self.predictor = nn.Conv2d(width, out_channels, 1)
         if coordinates:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Records by image: order, repeated images, several processes."""
+"""Entries by image: order, repeated images, several processes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 
 
 def test_order_is_that_of_the_keys() -> None:
-    records = PerImageScores()
+    entries = PerImageScores()
     for key in ("b", None, 10, "a", 9, ("c", "d")):
-        records.add(key, (np.array([str(key)]),))
-    assert records.keys() == [9, 10, "a", "b", ("c", "d"), None]
-    assert [record[0][0] for record in records.ordered()] == [str(key) for key in records.keys()]
-    assert len(records) == 6
+        entries.add(key, (np.array([str(key)]),))
+    assert entries.keys() == [9, 10, "a", "b", ("c", "d"), None]
+    assert [entry[0][0] for entry in entries.ordered()] == [str(key) for key in entries.keys()]
+    assert len(entries) == 6
 
 
 def test_an_image_counts_once() -> None:
     first, second = PerImageScores(), PerImageScores()
-    for records in (first, first, second):
-        records.add("x", (np.array([1, 2]), np.array([0.5])))
+    for entries in (first, first, second):
+        entries.add("x", (np.array([1, 2]), np.array([0.5])))
     second.add("y", ())
     first.merge(second)
     assert first.keys() == ["x", "y"]
@@ -28,8 +28,8 @@ def test_an_image_counts_once() -> None:
 
 def test_without_a_key_every_call_is_an_image() -> None:
     first, second = PerImageScores(), PerImageScores()
-    for records in (first, first, second):
-        records.add(None, (np.zeros(1),))
+    for entries in (first, first, second):
+        entries.add(None, (np.zeros(1),))
     first.merge(second)
     assert len(first) == 3
 

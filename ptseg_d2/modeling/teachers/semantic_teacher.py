@@ -165,12 +165,14 @@ class SemanticMomentumTeacher(MomentumTeacher):
                 images[first_views], PseudoLabels(*(maps[first_views] for maps in pseudo))
             )
         if self.class_mix and source:
-            images, pseudo = self.mix(images, pseudo, source)
+            images, pseudo = self.paste_classes(images, pseudo, source)
         logits = self.student.logits_with_auxiliary(images)
         losses["loss_sem_seg_target"] = self._label_loss(logits, pseudo)
         return {**losses, **self._entropy_loss(logits[0])}
 
-    def mix(self, images: Tensor, pseudo: PseudoLabels, source: list[dict[str, Any]]) -> tuple[Tensor, PseudoLabels]:
+    def paste_classes(
+        self, images: Tensor, pseudo: PseudoLabels, source: list[dict[str, Any]]
+    ) -> tuple[Tensor, PseudoLabels]:
         """Paste half of the classes of a source image on every view, with confidence 1; then add the mixing noise.
 
         Args:
@@ -216,12 +218,12 @@ def first_of_each(sizes: list[int]) -> list[int]:
 
 
 def _mix_photometric(cfg: CfgNode) -> Photometric | None:
-    if cfg.INPUT.MIX_JITTER == 0 and cfg.INPUT.MIX_BLUR_PROBABILITY == 0:
+    if cfg.INPUT.CLASS_MIX_JITTER == 0 and cfg.INPUT.CLASS_MIX_BLUR_PROBABILITY == 0:
         return None
     return Photometric(
-        jitter=cfg.INPUT.MIX_JITTER,
+        jitter=cfg.INPUT.CLASS_MIX_JITTER,
         jitter_probability=0.8,
-        hue=cfg.INPUT.MIX_JITTER,
+        hue=cfg.INPUT.CLASS_MIX_JITTER,
         blur=MIX_BLUR,
-        blur_probability=cfg.INPUT.MIX_BLUR_PROBABILITY,
+        blur_probability=cfg.INPUT.CLASS_MIX_BLUR_PROBABILITY,
     )

@@ -41,7 +41,7 @@ def line_street(stage: Stage, street: Street, ground: Ground) -> list[Item]:
 
 def _block(stage: Stage, ground: Ground, x: float, side: float, z0: float, z1: float) -> list[Item]:
     """One piece of the row between z0 and z1: a house, or a green yard, open or behind a wall, fence or hedge."""
-    shares = [stage.look.mix[kind] for kind in ("park", *LININGS)]
+    shares = [stage.look.contents[kind] for kind in ("park", *LININGS)]
     number = int(np.searchsorted(np.cumsum(shares), stage.rng.random()))
     if number > len(LININGS):
         height = stage.between(6.0, 19.0)
@@ -90,11 +90,11 @@ def furnish(stage: Stage, street: Street) -> list[Item]:
     items: list[Item] = []
     for side, kerb, front in zip((-1.0, 1.0), street.kerbs, street.fronts):
         items += _lamps(stage, kerb + side * 0.5, -side * 1.6) + _avenue(stage, street, kerb, side)
-        for _ in range(int(stage.rng.poisson(stage.look.mix["sign"]))):
+        for _ in range(int(stage.rng.poisson(stage.look.contents["sign"]))):
             x, z = kerb + side * 0.5, stage.between(6.0, 30.0)
             kind = SIGN_KINDS[int(stage.rng.integers(len(SIGN_KINDS)))]
             items += _thin(stage, x, z, 2.5, 1.0, partial(draw_sign, x=x, z=z, kind=kind))
-        for _ in range(int(stage.rng.poisson(0.5 * stage.look.mix["static"]))):
+        for _ in range(int(stage.rng.poisson(0.5 * stage.look.contents["static"]))):
             x, z = kerb + side * stage.between(0.7, abs(front - kerb) - 0.5), stage.between(6.0, 30.0)
             kind = STATIC_KINDS[int(stage.rng.integers(len(STATIC_KINDS)))]
             items += _thin(stage, x, z, 1.0, 1.0, partial(draw_static, x=x, z=z, kind=kind))
@@ -104,7 +104,7 @@ def furnish(stage: Stage, street: Street) -> list[Item]:
 def _lamps(stage: Stage, x: float, arm: float) -> list[Item]:
     """A row of lamp posts, if this side has one."""
     items: list[Item] = []
-    if stage.chance(stage.look.mix["lamp"]):
+    if stage.chance(stage.look.contents["lamp"]):
         z, step, height = stage.between(5.0, 20.0), stage.between(16.0, 28.0), stage.between(5.0, 8.0)
         while z < 70:
             draw = partial(draw_pole, x=x, z=z, height=height, radius=0.12, arm=arm)
@@ -116,7 +116,7 @@ def _lamps(stage: Stage, x: float, arm: float) -> list[Item]:
 def _avenue(stage: Stage, street: Street, kerb: float, side: float) -> list[Item]:
     """A row of street trees, if this side has one."""
     items: list[Item] = []
-    if stage.chance(stage.look.mix["trees"]):
+    if stage.chance(stage.look.contents["trees"]):
         z, step = stage.between(6.0, 18.0), stage.between(7.0, 14.0)
         while z < 75:
             if not street.is_crossed(z - 2, z + 2) and stage.chance(0.85):
@@ -128,7 +128,7 @@ def _avenue(stage: Stage, street: Street, kerb: float, side: float) -> list[Item
 def _signals(stage: Stage, street: Street) -> list[Item]:
     """A pair of traffic lights, before the crossing street if there is one."""
     items: list[Item] = []
-    if stage.chance(stage.look.mix["signal"]):
+    if stage.chance(stage.look.contents["signal"]):
         z = street.junction[0] - 0.8 if street.junction else stage.between(12.0, 30.0)
         for side, kerb in zip((-1.0, 1.0), street.kerbs):
             x, arm = kerb + side * 0.4, (-side * 3.0 if stage.chance(0.5) else 0.0)

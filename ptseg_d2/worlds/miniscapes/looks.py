@@ -1,6 +1,6 @@
 """The two looks: every number that differs between the clean rendering (source) and the camera (target).
 
-Colours are RGB 0..255. Only appearance, camera and object mix live here; shapes are shared by both looks.
+Colours are RGB 0..255. Only appearance, camera and what stands in a street live here; shapes are shared by both looks.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Look:
         palette: material name -> base colours.
         spread: standard deviation of a colour around its base, grey levels.
         texture: material name -> amplitude of its texture, share of the brightness.
-        mix: what stands in a street -> probability per scene, or a mean count where the use says so.
+        contents: what stands in a street -> probability per scene, or a mean count where the use says so.
     """
 
     index: int
     palette: dict[str, Palette]
     texture: dict[str, float]
-    mix: dict[str, float]
+    contents: dict[str, float]
     spread: float = 8.0
     elevation_m: Range = (1.3, 1.3)
     horizon: Range = (0.4, 0.4)  # of the height
@@ -122,13 +122,13 @@ _TARGET_PALETTE: dict[str, Palette] = {
     "static": ((70, 76, 70), (104, 102, 98), (92, 72, 58)),
 }  # fmt: skip
 
-_SOURCE_MIX = {
+_SOURCE_CONTENTS = {
     "parked_row": 0.4, "traffic": 0.25, "bus": 0.2, "truck": 0.22, "train": 0.14, "crowd": 3.4, "rack": 0.45,
     "rider": 0.6, "motor_rider": 0.25, "motorcycle": 0.3, "signal": 0.45,
     "sign": 0.7, "lamp": 0.7, "trees": 0.55, "static": 0.4,
     "wall": 0.11, "fence": 0.18, "park": 0.16, "hedge": 0.08, "median": 0.18, "junction": 0.5,
 }  # fmt: skip
-_TARGET_MIX = {
+_TARGET_CONTENTS = {
     "parked_row": 0.5, "traffic": 0.2, "bus": 0.17, "truck": 0.19, "train": 0.13, "crowd": 3.0, "rack": 0.6,
     "rider": 0.6, "motor_rider": 0.22, "motorcycle": 0.35, "signal": 0.45,
     "sign": 0.8, "lamp": 0.6, "trees": 0.75, "static": 0.6,
@@ -139,7 +139,7 @@ SOURCE = Look(
     index=1,
     palette=_SOURCE_PALETTE,
     texture={"ground": 0.03, "facade": 0.02, "leaf": 0.1, "terrain": 0.05, "other": 0.0, "bricks": 0.0, "tiles": 0.08},
-    mix=_SOURCE_MIX,
+    contents=_SOURCE_CONTENTS,
     elevation_m=(1.7, 2.6),
     horizon=(0.34, 0.44),
     focal=(0.75, 0.95),
@@ -163,7 +163,7 @@ TARGET = Look(
         "bricks": 0.16,
         "tiles": 0.1,
     },
-    mix=_TARGET_MIX,
+    contents=_TARGET_CONTENTS,
     spread=10.0,
     elevation_m=(1.15, 1.5),
     horizon=(0.38, 0.47),

@@ -39,8 +39,8 @@ class Street:
 
 
 def sample_street(stage: Stage) -> Street:
-    """Draw the plan of one street from the look's mix."""
-    mix, rng = stage.look.mix, stage.rng
+    """Draw the plan of one street from the look's contents."""
+    contents, rng = stage.look.contents, stage.rng
     parking = tuple(_parking(stage) for _ in range(2))
     lanes: list[tuple[float, float]] = [(0.0, 0.0)]
     right = 0.5 * LANE + stage.between(0.0, 0.5)
@@ -49,10 +49,10 @@ def sample_street(stage: Stage) -> Street:
         right += LANE
     left = -0.5 * LANE
     median = track = None
-    if stage.chance(mix["train"]):
+    if stage.chance(contents["train"]):
         track = left - 1.9
         left -= 3.8
-    elif stage.chance(mix["median"]):
+    elif stage.chance(contents["median"]):
         median = (left - stage.between(1.5, 3.5), left - 0.2)
         left = median[0] - 0.2
     for _ in range(int(rng.choice([0, 1, 2], p=[0.15, 0.6, 0.25])) if median is None else 1):
@@ -62,14 +62,14 @@ def sample_street(stage: Stage) -> Street:
     left, right = left - room[parking[0]], right + room[parking[1]]
     fronts = (left - stage.between(2.2, 6.0), right + stage.between(2.2, 6.0))
     junction = None
-    if stage.chance(mix["junction"]):
+    if stage.chance(contents["junction"]):
         start = stage.between(14.0, 45.0)
         junction = (start, start + stage.between(8.0, 14.0))
     return Street((left, right), fronts, tuple(lanes), (parking[0], parking[1]), junction, median, track)
 
 
 def _parking(stage: Stage) -> str:
-    if not stage.chance(stage.look.mix["parked_row"]):
+    if not stage.chance(stage.look.contents["parked_row"]):
         return "none"
     return "across" if stage.chance(0.25) else "along"
 

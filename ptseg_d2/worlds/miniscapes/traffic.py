@@ -57,11 +57,11 @@ def park_cars(stage: Stage, street: Street) -> list[Item]:
 
 def drive(stage: Stage, street: Street) -> list[Item]:
     """Driving vehicles: queues of cars, now and then a bus or lorry among them, a tram on its track, cross traffic."""
-    mix, items = stage.look.mix, []
-    special = [kind for kind in ("bus", "truck") if stage.chance(mix[kind])]
+    contents, items = stage.look.contents, []
+    special = [kind for kind in ("bus", "truck") if stage.chance(contents[kind])]
     for number, (x, heading) in enumerate(street.lanes):
         z = stage.between(9.0, 30.0) if number == 0 else stage.between(7.0, 22.0)
-        dense = stage.chance(mix["traffic"])
+        dense = stage.chance(contents["traffic"])
         last = number == len(street.lanes) - 1
         while z < 70:
             kind = "car"
@@ -95,7 +95,7 @@ def _cross_traffic(stage: Stage, junction: tuple[float, float]) -> list[Item]:
 def populate(stage: Stage, street: Street) -> list[Item]:
     """Pedestrians on the pavements and the crossing, in groups that touch."""
     items: list[Item] = []
-    for _ in range(int(stage.rng.poisson(stage.look.mix["crowd"]))):
+    for _ in range(int(stage.rng.poisson(stage.look.contents["crowd"]))):
         side = int(stage.rng.integers(2))
         kerb, front = street.kerbs[side], street.fronts[side]
         x, z = kerb + (front - kerb) * stage.between(0.15, 0.9), stage.between(6.5, 28.0)
@@ -120,11 +120,11 @@ def _two_wheeler(stage: Stage, frame: Frame, motor: bool, ridden: bool) -> list[
 
 def ride(stage: Stage, street: Street) -> list[Item]:
     """Cyclists, motorcyclists, parked motorcycles and bicycle racks."""
-    mix, items = stage.look.mix, []
-    for motor, rate in ((False, mix["rider"]), (True, mix["motor_rider"])):
+    contents, items = stage.look.contents, []
+    for motor, rate in ((False, contents["rider"]), (True, contents["motor_rider"])):
         for _ in range(int(stage.rng.poisson(rate))):
             items += _riders(stage, street, motor)
-    for motor, probability in ((True, mix["motorcycle"]), (False, mix["rack"])):
+    for motor, probability in ((True, contents["motorcycle"]), (False, contents["rack"])):
         if stage.chance(probability):
             items += _rack(stage, street, motor)
     return items

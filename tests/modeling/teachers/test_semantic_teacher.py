@@ -29,7 +29,7 @@ def build(**options: Any) -> SemanticMomentumTeacher:
     options = {"CLASS_MIX": False, "MASK_RATIO": 0.0, "RAMP_ITERS": 0, "BN_STATS": "frozen", **options}
     overrides: list[str] = []
     for key, value in options.items():
-        section = "INPUT" if key.startswith(("MIX_", "MASK_")) else "MODEL.SELF_TRAINING"
+        section = "INPUT" if key.startswith(("CLASS_MIX_", "MASK_")) else "MODEL.SELF_TRAINING"
         overrides += [f"{section}.{key}", str(value)]
     torch.manual_seed(0)
     model = build_model(small("semantic_selftrain.yaml", *overrides))
@@ -156,10 +156,10 @@ def test_hidden_blocks_change_the_input_not_the_labels() -> None:
 def test_mixed_pixels_have_the_source_label_and_full_weight() -> None:
     model = build(CLASS_MIX=True)
     images, pseudo = target()["student_views"], model.labeler(model.teacher, [target()], SIZE)
-    mixed, labels = model.mix(images, pseudo, [source()])
+    mixed, labels = model.paste_classes(images, pseudo, [source()])
     # The source shows one class, so ClassMix pastes all of it.
     assert (mixed == 200).all() and (labels.labels == 4).all() and (labels.confidence == 1).all()
-    mixed, labels = model.mix(images, pseudo, [source(label=255)])
+    mixed, labels = model.paste_classes(images, pseudo, [source(label=255)])
     assert torch.equal(mixed, images) and torch.equal(labels.labels, pseudo.labels)
 
 
@@ -167,11 +167,11 @@ def test_mixed_images_are_blurred_after_pasting(monkeypatch: pytest.MonkeyPatch)
     """Grey 200 of class 4 is pasted on the left of grey 40: the blur crosses the border, the labels do not."""
     sigma = 0.8
     monkeypatch.setattr(semantic_teacher, "MIX_BLUR", (sigma, sigma))
-    model = build(CLASS_MIX=True, MIX_BLUR_PROBABILITY=1.0)
+    model = build(CLASS_MIX=True, CLASS_MIX_BLUR_PROBABILITY=1.0)
     images = torch.full((2, 3, *SIZE), 40, dtype=torch.uint8)
     pseudo = PseudoLabels(torch.full((2, *SIZE), 10), torch.full((2, *SIZE), 0.5))
     half = torch.where(torch.arange(WIDTH) < 32, 4, 255).expand(SIZE)
-    mixed, labels = model.mix(images, pseudo, [{**source(), "sem_seg": half}])
+    mixed, labels = model.paste_classes(images, pseudo, [{**source(), "sem_seg": half}])
     weights = [math.exp(-((step / sigma) ** 2) / 2) for step in range(-2, 3)]  # two steps to either side: ceil(2 sigma)
     for x in range(2, WIDTH - 2):
         greys = [200 if x + step < 32 else 40 for step in range(-2, 3)]
@@ -211,7 +211,7 @@ def test_random_numbers_are_a_function_of_the_step() -> None:
     """Whatever was drawn before: an unbroken and a resumed run mix and mask alike."""
     losses = []
     for earlier_draws in (0, 3):
-        model = build(CLASS_MIX=True, MASK_RATIO=0.5, MIX_JITTER=0.2, BN_STATS="target")
+        model = build(CLASS_MIX=True, MASK_RATIO=0.5, CLASS_MIX_JITTER=0.2, BN_STATS="target")
         model.num_steps.fill_(5)
         torch.rand(earlier_draws)
         losses.append({key: value.item() for key, value in losses_of(model, source(), target()).items()})
