@@ -30,8 +30,8 @@ PAGES = {
 }
 """File of the repository -> its page; what is not there yet has none."""
 
-LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
-"""Target and anchor of a Markdown link to a file."""
+LINK = re.compile(r"(?:(?<=\]\()|(?<=\]: ))(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\)|$)", re.MULTILINE)
+"""Target and anchor of a Markdown link to a file, `[text](file#anchor)` or `[name]: file#anchor`."""
 PLAIN = re.compile(r"(?<!!)\[([^\]]*)\]\(plain-text:\)")
 
 REFERENCES = "references.md"

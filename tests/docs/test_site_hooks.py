@@ -24,6 +24,7 @@ def hooks() -> ModuleType:
     [
         ("index.md", "[zoo](MODEL_ZOO.md#paper-scale)", "[zoo](model_zoo.md#paper-scale)"),
         ("index.md", "![](docs/miniscapes.png)", "![](miniscapes.png)"),
+        ("index.md", "[SAC]: docs/references.md#sac", "[SAC]: references.md#sac"),
         ("index.md", "[data](datasets/README.md)", "[data](datasets.md)"),
         ("datasets.md", "[use](../docs/usage.md)", "[use](usage.md)"),
         ("usage.md", "[zoo](../MODEL_ZOO.md)", "[zoo](model_zoo.md)"),
