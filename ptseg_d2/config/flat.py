@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode
 
 
 def flatten(cfg: CfgNode) -> dict[str, Any]:
-    """Dotted name -> value, as YAML has it (lists for tuples), in the order of the config."""
-    return _flat(yaml.safe_load(cfg.dump()), "")
+    """Dotted name -> value, as its YAML would have it (lists for tuples), in the order of the alphabet as there."""
+    return dict(_leaves(cfg, ""))
 
 
-def _flat(node: dict[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
+def _leaves(node: CfgNode, prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in sorted(node.items()):
+        if isinstance(value, CfgNode):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
