@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from detectron2.data import MetadataCatalog
-from references_evaluation import random_labels, random_output, write_cityscapes_entry
+from references_evaluation import DATASET, random_output, scores_of
 from torch import multiprocessing
-
-DATASET = "test_evaluator_processes_val"
-
-
-@pytest.fixture(autouse=True)
-def dataset() -> Iterator[None]:
-    MetadataCatalog.get(DATASET).set(**panoptic_metadata())
-    yield
-    MetadataCatalog.remove(DATASET)
-
-
-@pytest.fixture
-def entries(tmp_path: Path) -> list[dict[str, str]]:
-    rng = np.random.default_rng(0)
-    return [write_cityscapes_entry(tmp_path, f"image{i}", *random_labels(rng)) for i in range(4)]
-
-
-def scores_of(evaluator: PanopticEvaluator) -> dict[str, dict[str, Any]]:
-    results = evaluator.evaluate()
-    assert results is not None
-    return results
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from ptseg_d2.classes.streets import CLASS_NAMES, THING_IDS
 from ptseg_d2.classes.tables import VOID
-from ptseg_d2.data.datasets import panoptic_metadata
 from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 from ptseg_d2.evaluation.instance_ap import InstanceAP
@@ -20,29 +16,12 @@ from ptseg_d2.evaluation.semantic_iou import ConfusionMatrix
 import numpy as np
 import pytest
 import torch
-from detectron2.data import MetadataCatalog
-from references_evaluation import perfect_output, random_labels, random_output, write_cityscapes_entry
-
-DATASET = "test_evaluators_val"
-
-
-@pytest.fixture(autouse=True)
-def dataset() -> Iterator[None]:
-    MetadataCatalog.get(DATASET).set(**panoptic_metadata())
-    yield
-    MetadataCatalog.remove(DATASET)
-
-
-@pytest.fixture
-def entries(tmp_path: Path) -> list[dict[str, str]]:
-    rng = np.random.default_rng(0)
-    return [write_cityscapes_entry(tmp_path, f"image{i}", *random_labels(rng)) for i in range(4)]
-
-
-def scores_of(evaluator: PanopticEvaluator) -> dict[str, dict[str, Any]]:
-    results = evaluator.evaluate()
-    assert results is not None
-    return results
+from references_evaluation import (
+    DATASET,
+    perfect_output,
+    random_output,
+    scores_of,
+)
 
 
 def test_the_ground_truth_scores_100(entries: list[dict[str, str]]) -> None:

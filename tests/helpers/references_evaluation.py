@@ -7,6 +7,7 @@ from typing import Any
 
 from ptseg_d2.classes.streets import CLASS_NAMES, THING_IDS, TRAIN_TO_CITYSCAPES
 from ptseg_d2.classes.tables import VOID
+from ptseg_d2.evaluation.evaluators import PanopticEvaluator
 from ptseg_d2.evaluation.ground_truth import GroundTruthCache
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+DATASET = "test_evaluators_val"  # the name that the fixture `entries` of tests/evaluation registers
 Ids = NDArray[np.int32]
 Segments = list[dict[str, Any]]
 
@@ -155,3 +157,10 @@ def random_output(seed: int) -> dict[str, Any]:
     ids, segments, *_ = random_pair(rng, [0, 2, 11, 13, 14])
     scores = torch.from_numpy(rng.random((len(CLASS_NAMES), *ids.shape)))
     return {"panoptic_seg": (torch.from_numpy(ids), segments), "sem_seg": scores}
+
+
+def scores_of(evaluator: PanopticEvaluator) -> dict[str, dict[str, Any]]:
+    """What an evaluator in the only process returns."""
+    results = evaluator.evaluate()
+    assert results is not None
+    return results
