@@ -41,9 +41,10 @@ from ptseg_d2.recipe.launchers.slurm import CLUSTERS, SubmititTasks
 from ptseg_d2.recipe.runner import run_stages
 from ptseg_d2.recipe.stage_work import run_group
 from ptseg_d2.report.report import write_report
-from ptseg_d2.results.evaluation import RESULTS, evaluate_recipe
+from ptseg_d2.results.evaluation import evaluate_recipe
 from ptseg_d2.results.rows import ResultRows
 from ptseg_d2.results.tables import format_table
+from ptseg_d2.runs.done import RESULTS
 from ptseg_d2.stages import StageRun
 from ptseg_d2.training.trainer import check_meta_architecture
 
@@ -97,12 +98,12 @@ def main(args: argparse.Namespace) -> None:
         return
     check_recipe(cfg, runs, args.eval_only)
     _set_up(cfg, args)
-    if comm.is_main_process():
-        note_command(cfg.OUTPUT_DIR, args.config_file, args.opts)
     if not args.eval_only:
         if unfinished(runs):
             check_folders(cfg)
         run_stages(cfg, runs, args.resume, launcher)
+    if comm.is_main_process():
+        note_command(cfg.OUTPUT_DIR, args.config_file, args.opts)
     evaluate(cfg, ResultRows(cfg, runs), args.config_file)
 
 

@@ -26,12 +26,16 @@ A config file holds what differs from the defaults below and from Detectron2's o
 one, whose keys hold unless the file itself sets them.
 
 `KEY VALUE` pairs at the end of a command override keys in every stage of the recipe. With the name of a stage and a
-colon in front, a pair reaches that stage alone:
+colon in front, a pair reaches that stage alone. With `RECIPE.NEEDS_DIR` on a folder of finished stages, one key is
+swept without training these again:
 
 ```
-python tools/train_net.py --config-file configs/selftrain_icm.yaml SEED 2 \\
-    instance_selftrain:INSTANCE.CONSISTENCY_WEIGHT 0.1
+python tools/train_net.py --config-file configs/selftrain_icm.yaml RECIPE.NEEDS_DIR output/miniscapes \\
+    OUTPUT_DIR output/consistency_0.1 instance_selftrain:INSTANCE.CONSISTENCY_WEIGHT 0.1
 ```
+
+`DATASETS`, `WORLD`, `SEED`, `MODEL.DEVICE`, `OUTPUT_DIR` and what is below `RECIPE` are the same in all stages and cannot
+be aimed at one, but for where a stage starts (`RECIPE.INIT_FROM`, `RECIPE.MASKS_FROM` and the like).
 
 A stage that is finished is not run again, and one that was finished with other settings is refused. What is below
 `EVAL` is no setting of a stage: thresholds, morphology, pictures, report, intervals and diagnosis by labels may be

@@ -62,6 +62,13 @@ EMBEDDING_LOSS = tuple(
 """The keys of MODEL.EMBEDDING that weigh the loss: networks that were trained with others may stand side by side."""
 
 
+RECIPE_WIDE = ("DATASETS", "WORLD", "SEED", "OUTPUT_DIR", "MODEL.DEVICE", "RECIPE")
+"""Nodes and keys that stages cannot have apart, but for `STAGES_OWN`."""
+
+STAGES_OWN = tuple(f"RECIPE.{key}" for key in ("INIT_FROM", "INIT_BACKBONE_ONLY", "MASKS_FROM", "DETECTIONS_FROM"))
+"""Keys below RECIPE that each stage has for itself."""
+
+
 def stage_rule(key: str) -> bool | None:
     """What `STAGE_RULES` say of a key; None = nothing."""
     parts = key.split(".")
@@ -91,6 +98,11 @@ def decides_embeddings(key: str) -> bool:
 def decides_mix(key: str) -> bool:
     """Whether a key decides which networks a mix chooses; only the stage "instance_mix" looks at it."""
     return key.startswith("INSTANCE.MIX_")
+
+
+def is_recipe_wide(key: str) -> bool:
+    """Whether a key has one value for all stages of a recipe, that of the config which the user asks for."""
+    return _is_below(key, RECIPE_WIDE) and key not in STAGES_OWN
 
 
 def _is_below(key: str, names: tuple[str, ...]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ptseg_d2.config.loading import merge_overrides, merged_config
 from ptseg_d2.data.datasets import register_folders
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.recipe.overrides import check_aims, check_overrides, overrides_for
+from ptseg_d2.recipe.overrides import aimed, check_aims, check_overrides, overrides_for
 from ptseg_d2.recipe.rounds import later_rounds
 from ptseg_d2.runs.image_folders import DETECTIONS, MASKS
 from ptseg_d2.stages import STAGES, StageInputs, StageRun
@@ -44,30 +44,30 @@ def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
     """All stages of a recipe in the order in which they run, each with its own OUTPUT_DIR and its inputs.
 
     The data sets and their folders, the seed, the device and the semantic network of the asked config hold for the
-    stages it needs, and so do the command-line overrides; but INSTANCE.GROUPS splits only those stages whose own file
-    has groups.
+    stages it needs, and so do the command-line overrides; but INSTANCE.GROUPS splits only those stages whose own file,
+    or an override that is aimed at them, has groups.
 
     Args:
         config_file: the config the user asked for.
         overrides: alternating keys and values; reach every stage, but for those that are aimed at one.
 
     Returns:
-        Needed stages first; a config without RECIPE.STAGE only evaluates and is not among them. RECIPE.NEEDS_DIR
-        is the folder of the needed stages in each of them.
+        Needed stages first; a config without RECIPE.STAGE only evaluates and is not among them.
 
     Raises:
-        RecipeError: as from `load_config`; or a stage starts from one with other groups, or rounds contradict it.
+        RecipeError: as from `load_config`; or a needed file is of no stage or of that of another, a stage starts from one with other
+            groups, or rounds contradict it.
     """
     top = load_config(config_file, overrides)
     configs = [*_needed_configs(top, config_file, overrides), *([top.clone()] if top.RECIPE.STAGE else [])]
+    _check_one_file_each([cfg.RECIPE.STAGE for cfg in configs], [*top.RECIPE.NEEDS, os.path.basename(config_file)])
     check_aims(overrides, [cfg.RECIPE.STAGE for cfg in configs])
     needs_dir = Path(top.RECIPE.NEEDS_DIR or top.OUTPUT_DIR)
     runs: dict[str, StageRun] = {}
     for cfg in configs:
-        cfg.RECIPE.NEEDS_DIR = str(needs_dir)
         cfg.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, cfg.RECIPE.STAGE)
-        inputs = _inputs_of(cfg, needs_dir)
-        run = _with_start(StageRun(STAGES[cfg.RECIPE.STAGE], cfg, inputs), runs, needs_dir)
+        run = StageRun(STAGES[cfg.RECIPE.STAGE], cfg, _inputs_of(cfg, needs_dir), needs_dir=needs_dir)
+        run = _with_start(run, runs)
         cfg.freeze()
         runs[cfg.RECIPE.STAGE] = run
     return [*runs.values(), *later_rounds(top, runs)]
@@ -84,10 +84,24 @@ def _needed_configs(top: CfgNode, config_file: str | os.PathLike[str], overrides
         cfg.SEED = top.SEED
         cfg.MODEL.DEVICE = top.MODEL.DEVICE
         cfg.OUTPUT_DIR = top.RECIPE.NEEDS_DIR or top.OUTPUT_DIR
-        if not _merge([file], ()).INSTANCE.GROUPS:
+        if not _merge([file], aimed(overrides)).INSTANCE.GROUPS:
             cfg.INSTANCE.GROUPS = []
         needed.append(cfg)
     return needed
+
+
+def _check_one_file_each(stages: Sequence[str], files: Sequence[str]) -> None:
+    """Raise a RecipeError where two of a recipe's files are configs of one stage, or one is of none."""
+    file_of: dict[str, str] = {}
+    for stage, file in zip(stages, files):
+        if not stage:
+            raise RecipeError(f"{file} in RECIPE.NEEDS has no RECIPE.STAGE; name a config that trains one stage")
+        if stage in file_of:
+            raise RecipeError(
+                f"{file_of[stage]} and {file} are both RECIPE.STAGE {stage!r}; a recipe has each stage once, so leave "
+                "one of them out of RECIPE.NEEDS"
+            )
+        file_of[stage] = file
 
 
 def _inputs_of(cfg: CfgNode, needs_dir: Path) -> StageInputs:
@@ -98,7 +112,7 @@ def _inputs_of(cfg: CfgNode, needs_dir: Path) -> StageInputs:
     return dataclasses.replace(named, masks=named.masks or masks, detections=named.detections or detections)
 
 
-def _with_start(run: StageRun, runs: Mapping[str, StageRun], needs_dir: Path) -> StageRun:
+def _with_start(run: StageRun, runs: Mapping[str, StageRun]) -> StageRun:
     """A run with the weights of the stage that RECIPE.INIT_FROM names; its config is not frozen yet.
 
     Raises:
@@ -108,7 +122,7 @@ def _with_start(run: StageRun, runs: Mapping[str, StageRun], needs_dir: Path) ->
     if not start:
         return run
     if start not in runs or not runs[start].has_groups:
-        run.cfg.MODEL.WEIGHTS = str(needs_dir / start / FINAL_WEIGHTS)
+        run.cfg.MODEL.WEIGHTS = str(run.needs_dir / start / FINAL_WEIGHTS)
         return run
     theirs = runs[start].cfg.INSTANCE.GROUPS
     own = run.cfg.INSTANCE.GROUPS if run.has_groups else []
@@ -117,7 +131,7 @@ def _with_start(run: StageRun, runs: Mapping[str, StageRun], needs_dir: Path) ->
             f"stage {run.name} starts from {start} (RECIPE.INIT_FROM), which has one run for each of "
             f"{theirs}, but its own INSTANCE.GROUPS are {own}; choose them among those"
         )
-    return dataclasses.replace(run, starts_from=str(needs_dir / start))
+    return dataclasses.replace(run, starts_from=str(run.needs_dir / start))
 
 
 def _merge(files: Sequence[str | os.PathLike[str]], overrides: Sequence[str]) -> CfgNode:

@@ -8,13 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptseg_d2.atomic import write_atomically
+from ptseg_d2.config import flatten
+from ptseg_d2.config.renamed import current_keys
 from ptseg_d2.recipe.configs import load_config, load_recipe
+from ptseg_d2.recipe.overrides import over
+from ptseg_d2.runs.done import RESULTS
 from ptseg_d2.stages import StageRun
 
+import yaml
 from detectron2.config import CfgNode
 
 COMMAND = "command.json"
-"""Below OUTPUT_DIR: the config file and the overrides of the last command that ran there."""
+"""Below OUTPUT_DIR: the config file and the overrides of the last command that found or made all stages there."""
+
+CONFIG = "config.yaml"
+"""Below OUTPUT_DIR: the whole config, as Detectron2's `default_setup` writes it."""
 
 
 def note_command(output_dir: str | os.PathLike[str], config_file: str, overrides: Sequence[str]) -> None:
@@ -48,7 +56,7 @@ def load_run(
     if not folder.is_dir():
         raise FileNotFoundError(f"run folder {folder} not found: give the OUTPUT_DIR of tools/train_net.py")
     file = Path(config_file) if config_file is not None else _config_of(folder)
-    overrides = [*command_line_of(folder, file), *overrides, "OUTPUT_DIR", str(folder)]
+    overrides = over(command_line_of(folder, file), [*overrides, "OUTPUT_DIR", str(folder)])
     return load_config(file, overrides), load_recipe(file, overrides)
 
 
@@ -56,7 +64,8 @@ def command_line_of(run_folder: Path, config_file: Path) -> list[str]:
     """Overrides that a run was started with.
 
     Args:
-        run_folder: without a record of its command nothing is known.
+        run_folder: without a record of its command, they are found where its config.yaml differs from its config file,
+            as far as overrides had no aims when it was made; without both nothing is known.
         config_file: of the run; of another one's file nothing is known either.
 
     Returns:
@@ -64,7 +73,7 @@ def command_line_of(run_folder: Path, config_file: Path) -> list[str]:
     """
     record = run_folder / COMMAND
     if not record.is_file():
-        return []
+        return _differences(run_folder / CONFIG, config_file)
     command = json.loads(record.read_text(encoding="utf-8"))
     if not _is_same_file(Path(command["config"]), config_file):
         return []
@@ -76,10 +85,25 @@ def _is_same_file(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve() if one.exists() else one.name == other.name
 
 
+def _differences(written: Path, config_file: Path) -> list[str]:
+    """Keys and values in which the config of a run differs from a config file; none if it is of another recipe."""
+    if not written.is_file():
+        return []
+    now = flatten(load_config(config_file))
+    then = current_keys(flatten(CfgNode(yaml.safe_load(written.read_text(encoding="utf-8")))))
+    if any(now[key] != then.get(key) for key in ("RECIPE.STAGE", "RECIPE.NEEDS")):
+        return []
+    changed = [key for key in now if key in then and then[key] != now[key] and key != "OUTPUT_DIR"]
+    return [word for key in changed for word in (key, repr(then[key]))]
+
+
 def _config_of(run_folder: Path) -> Path:
-    record = run_folder / COMMAND
-    if not record.is_file():
-        raise FileNotFoundError(f"{record} not found: nothing ran in this folder, or give its config by --config-file")
+    records = [run_folder / COMMAND, run_folder / RESULTS]  # the second is all that older versions wrote
+    record = next((record for record in records if record.is_file()), None)
+    if record is None:
+        raise FileNotFoundError(
+            f"{records[0]} not found: no run has ended in this folder, or give its config by --config-file"
+        )
     config_file = Path(json.loads(record.read_text(encoding="utf-8"))["config"])
     if not config_file.is_file():
         raise FileNotFoundError(

@@ -27,7 +27,7 @@ from ptseg_d2.modeling.ema import copy_
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.random_states import seeded
 from ptseg_d2.recipe.mix_candidates import Candidate, read_candidates
-from ptseg_d2.runs.done import DONE, read_done
+from ptseg_d2.runs.done import DONE, RESULTS, read_done
 from ptseg_d2.runs.settings import check_same_settings
 from ptseg_d2.stages import StageRun
 from ptseg_d2.training.checkpoints import load_weights
@@ -126,7 +126,7 @@ def score_by_labels(run: StageRun, candidate: Candidate) -> Scores:
     Raises:
         RecipeError: the run was not evaluated, or on other data.
     """
-    path = Path(candidate.run).parent / "results.json"
+    path = Path(candidate.run).parent / RESULTS
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     row = results.get("instance", {}).get("selftrain")
     if row is None or results["datasets"]["test"] != list(run.cfg.DATASETS.TEST):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ptseg_d2.config.rules import is_recipe_wide
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.stages import STAGES
 
@@ -12,7 +13,7 @@ AIM = ":"
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse options among the pairs, a key without a value, and aims at what is no stage.
+    """Refuse options among the pairs, aims at what is no stage, and aims of keys that hold for the whole recipe.
 
     Raises:
         RecipeError: names the word and says what was expected.
@@ -21,9 +22,11 @@ def check_overrides(overrides: Sequence[str]) -> None:
     if misplaced:
         raise RecipeError(f"{misplaced[0]} stands among the KEY VALUE pairs: put options before the first of them")
     for word in overrides[::2]:
-        stage, aim, _ = word.rpartition(AIM)
+        stage, aim, key = word.rpartition(AIM)
         if aim and stage not in STAGES:
             raise RecipeError(f"{word}: {stage!r} is no stage; expected one of {', '.join(STAGES)}, or the key alone")
+        if aim and is_recipe_wide(key):
+            raise RecipeError(f"{word}: {key} is one for all stages of a recipe; write it without {stage}{AIM}")
 
 
 def check_aims(overrides: Sequence[str], stages: Iterable[str]) -> None:
@@ -53,3 +56,20 @@ def overrides_for(stage: str, overrides: Sequence[str]) -> list[str]:
         if aim == stage:
             words += [key, *overrides[place + 1 : place + 2]]  # a key without a value is Detectron2's to refuse
     return words
+
+
+def aimed(overrides: Sequence[str]) -> list[str]:
+    """The pairs that are aimed at a stage, as they are."""
+    return [word for place in range(0, len(overrides), 2) if AIM in overrides[place] for word in overrides[place:][:2]]
+
+
+def over(first: Sequence[str], later: Sequence[str]) -> list[str]:
+    """Two command lines as one, in which what `later` says without an aim holds for every stage.
+
+    Args:
+        first: alternating keys and values; its pairs for keys that `later` has without an aim are left out.
+        later: alternating keys and values.
+    """
+    replaced = {word for word in later[::2] if AIM not in word}
+    kept = (place for place in range(0, len(first), 2) if first[place].rpartition(AIM)[2] not in replaced)
+    return [*(word for place in kept for word in first[place : place + 2]), *later]

@@ -29,6 +29,9 @@ SEMANTIC, INSTANCE = STAGES["semantic_selftrain"], STAGES["instance_selftrain"]
 
 GUIDANCES = ("predicted", "none", "ground_truth")
 
+STUFF = "min_stuff_area"
+"""In the basis of an agreement: EVAL.MIN_STUFF_AREA."""
+
 
 class Round(NamedTuple):
     """The two stages of a round."""
@@ -165,6 +168,7 @@ def agreement_basis(pair: Round) -> dict[str, Any]:
         "images": cfg.RECIPE.AGREEMENT_IMAGES,
         "seed": cfg.SEED,
         "instances": [cfg.EVAL.MIN_SCORE, cfg.EVAL.OPENING, cfg.EVAL.CLOSING],
+        STUFF: cfg.EVAL.MIN_STUFF_AREA,
     }
 
 
@@ -173,8 +177,9 @@ def read_agreement(pair: Round) -> float | None:
     path = agreement_file(pair)
     if not path.exists():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return float(record["agreement"]) if record.get("basis") == agreement_basis(pair) else None
+    record, basis = json.loads(path.read_text(encoding="utf-8")), agreement_basis(pair)
+    then = {STUFF: basis[STUFF], **record.get("basis", {})}  # older records lack it, when no two visits could differ
+    return float(record["agreement"]) if then == basis else None
 
 
 def tried_rounds(runs: Sequence[StageRun]) -> list[tuple[Round, float]]:

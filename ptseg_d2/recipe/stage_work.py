@@ -60,9 +60,10 @@ def run_group(group: StageRun, resume: bool) -> None:
 def train(run: StageRun, resume: bool) -> dict[str, Any] | None:
     """Train one model, from its last checkpoint if `resume` is set and there is one.
 
-    A model that learns from predicted class masks keeps what it starts from where its classes were predicted nowhere.
+    A model that learns from the class masks of target images keeps what it starts from where its classes were predicted
+    nowhere.
     """
-    if run.group_folder and run.inputs.masks and predicted_share(run) == 0:
+    if run.group_folder and run.stage.sees_target and run.inputs.masks and predicted_share(run) == 0:
         return _keep_start(run)
     note_start(run, resume)
     seed_all_rng(None if run.cfg.SEED < 0 else run.cfg.SEED)

@@ -40,6 +40,7 @@ from ptseg_d2.report.run_files import (
 from ptseg_d2.report.score_tables import before_after, per_class_blocks, round_blocks, score_blocks
 from ptseg_d2.results.evaluation import DETAILS
 from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.runs.done import RESULTS
 from ptseg_d2.runs.provenance import code_version, hardware, library_versions, now
 from ptseg_d2.stages import StageRun
 from ptseg_d2.visualization.panels import data_uri, split_pair
@@ -66,7 +67,7 @@ def write_report(cfg: CfgNode, rows: ResultRows, path: Path) -> Path:
     """
     start = time.perf_counter()
     output = Path(cfg.OUTPUT_DIR)
-    results = read_json(output / "results.json")
+    results = read_json(output / RESULTS)
     runs = list(rows.runs.values())
     sections = [
         Section("What ran", what_ran(cfg, results)),

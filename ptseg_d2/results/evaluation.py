@@ -23,7 +23,7 @@ from ptseg_d2.results.pictures import draw_pictures
 from ptseg_d2.results.row import ROWS, Row, rows_of
 from ptseg_d2.results.rows import ResultRows
 from ptseg_d2.results.tables import update_results
-from ptseg_d2.runs.done import read_done
+from ptseg_d2.runs.done import RESULTS, read_done
 from ptseg_d2.stages import StageRun
 from ptseg_d2.stages.table import DETECTOR, Branch
 
@@ -33,7 +33,6 @@ from detectron2.utils import comm
 
 logger = logging.getLogger(__name__)
 
-RESULTS = "results.json"
 DETAILS = "details"
 """Folder below OUTPUT_DIR with one file per row of results.json."""
 

@@ -11,6 +11,9 @@ from ptseg_d2.errors import RecipeError
 
 DONE = "done.json"
 
+RESULTS = "results.json"
+"""Below OUTPUT_DIR of a recipe: its scores."""
+
 
 def read_done(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """`done.json` of a run.

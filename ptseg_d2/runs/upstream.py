@@ -13,7 +13,7 @@ from ptseg_d2.stages.table import Work
 def built_on(run: StageRun) -> dict[str, str]:
     """The finished runs whose weights or masks a run starts from: name -> identity of that run.
 
-    A name is a folder below RECIPE.NEEDS_DIR, "semantic_source" or "instance_source/car+bus"; other folders go by
+    A name is a folder below `StageRun.needs_dir`, "semantic_source" or "instance_source/car+bus"; other folders go by
     their last part, and the networks that a mix chooses from by their whole path.
     """
     inputs = run.inputs
@@ -22,9 +22,8 @@ def built_on(run: StageRun) -> dict[str, str]:
     guidance = Path(inputs.guidance)
     if guidance.parts[-2:] == PREDICTED_GUIDANCE.parts:
         folders += [done.parent for done in groups_below(guidance.parent.parent)]
-    needs_dir = Path(run.cfg.RECIPE.NEEDS_DIR)
     names = {
-        folder: folder.relative_to(needs_dir).as_posix() if needs_dir in folder.parents else folder.name
+        folder: folder.relative_to(run.needs_dir).as_posix() if run.needs_dir in folder.parents else folder.name
         for folder in folders
     }
     if run.stage.work is Work.CHOOSE:

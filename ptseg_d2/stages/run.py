@@ -26,6 +26,7 @@ class StageRun:
         inputs: what it takes from earlier stages.
         starts_from: the stage whose final weights it starts from, if that has one run for each group; else they are
             in MODEL.WEIGHTS.
+        needs_dir: folder of the stages that the recipe needs; the runs below it go by their names.
         group_folder: name of the group's folder; "" = the run is the whole stage.
     """
 
@@ -33,6 +34,7 @@ class StageRun:
     cfg: CfgNode
     inputs: StageInputs
     starts_from: str = ""
+    needs_dir: Path = Path()
     group_folder: str = ""
 
     @classmethod

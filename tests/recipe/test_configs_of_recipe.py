@@ -78,6 +78,22 @@ def test_unknown_key_in_a_file_is_named(tmp_path: Path) -> None:
         load_config(path)
 
 
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        (["a.yaml", "b.yaml"], r"a\.yaml and b\.yaml are both RECIPE.STAGE 'semantic_source'"),
+        (["a.yaml", "none.yaml"], r"none\.yaml in RECIPE.NEEDS has no RECIPE.STAGE"),
+    ],
+)
+def test_needed_files_are_of_one_stage_each(tmp_path: Path, needs: list[str], message: str) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(f"_BASE_: {CONFIGS / 'semantic_source.yaml'}\n")
+    (tmp_path / "none.yaml").write_text(f"_BASE_: {CONFIGS / 'base' / 'miniscapes.yaml'}\n")
+    (tmp_path / "recipe.yaml").write_text(f"_BASE_: none.yaml\nRECIPE: {{NEEDS: {needs}}}\n")
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
 def test_missing_config_file() -> None:
     with pytest.raises(FileNotFoundError, match="nowhere.yaml"):
         load_config("nowhere.yaml")

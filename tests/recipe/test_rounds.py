@@ -181,6 +181,25 @@ def test_agreement_of_other_models_is_not_read(two_rounds: tuple[CfgNode, list[S
         done.write_text(text)
 
 
+@pytest.mark.parametrize("key", ["MIN_SCORE", "OPENING", "CLOSING", "MIN_STUFF_AREA"])
+def test_agreement_of_other_instances_is_not_read(two_rounds: tuple[CfgNode, list[StageRun]], key: str) -> None:
+    first = rounds_of(two_rounds[1])[0]
+    other = first.instance.with_keys({f"EVAL.{key}": 0.875})
+    assert read_agreement(first) is not None and read_agreement(first._replace(instance=other)) is None
+
+
+def test_agreement_of_an_older_version_is_read(two_rounds: tuple[CfgNode, list[StageRun]]) -> None:
+    first = rounds_of(two_rounds[1])[0]
+    agreement, text = read_agreement(first), agreement_file(first).read_text()
+    record = json.loads(text)
+    del record["basis"]["min_stuff_area"]
+    try:
+        agreement_file(first).write_text(json.dumps(record))
+        assert read_agreement(first) == agreement
+    finally:
+        agreement_file(first).write_text(text)
+
+
 def test_a_model_agrees_with_itself(
     two_rounds: tuple[CfgNode, list[StageRun]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

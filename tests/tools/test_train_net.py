@@ -76,10 +76,25 @@ def test_a_refused_command_leaves_a_finished_run_as_it_is(world: Path, tmp_path:
     """Else tools/demo.py would take the refused settings for those of the run."""
     command = [str(CONFIGS / "semantic_source.yaml"), *flags, *TINY, "OUTPUT_DIR", str(tmp_path / "out")]
     main(*[word for word in command if word not in flags])
-    before = (tmp_path / "out" / "config.yaml").read_text()
+    files = [tmp_path / "out" / name for name in ("config.yaml", "command.json")]
+    before = [file.read_text() for file in files]
     with pytest.raises(RecipeError, match="was made with other settings .*CONVS_DIM was"):
         main(*command, "MODEL.SEM_SEG_HEAD.CONVS_DIM", "48")
-    assert (tmp_path / "out" / "config.yaml").read_text() == before
+    assert [file.read_text() for file in files] == before
+
+
+def test_a_command_is_noted_once_its_stages_are_there(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command may be at work in the folder, which refuses this one at the first stage."""
+
+    def refuse(*_: object) -> None:
+        raise RecipeError("another command is at it")
+
+    monkeypatch.setattr(train_net, "run_stages", refuse)
+    with pytest.raises(RecipeError, match="another command"):
+        main(str(CONFIGS / "semantic_source.yaml"), *TINY, "OUTPUT_DIR", str(tmp_path / "out"))
+    assert not (tmp_path / "out" / "command.json").exists()
 
 
 @pytest.mark.parametrize(
