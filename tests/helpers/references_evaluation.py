@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-DATASET = "test_evaluators_val"  # the name that the fixture `entries` of tests/evaluation registers
+DATASET = "test_evaluators_val"  # what the fixture `entries` registers
 Ids = NDArray[np.int32]
 Segments = list[dict[str, Any]]
 

@@ -33,5 +33,5 @@ def test_a_module_is_short(folder: str, most: int) -> None:
 
 def test_names_of_tests_are_unique() -> None:
     """pytest imports a test by its file's name alone, wherever it lies."""
-    counts = Counter(path.name for path in modules_below("tests") if path.name != "conftest.py")
+    counts = Counter(path.name for path in modules_below("tests"))
     assert [name for name, count in counts.items() if count > 1] == []
