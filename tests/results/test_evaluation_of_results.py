@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ LAST, ORACLE_GUIDED = Row("selftrain"), Row("selftrain", round=2, guided_by_labe
 ROWS = (Row("source"), LAST, Row("selftrain", round=1), ORACLE_GUIDED)
 
 
-def results_file(folder: Path, rows: Iterable[Row] = ROWS, **other: Any) -> Path:
+def results_file(folder: Path, **other: Any) -> Path:
     """A results.json with a panoptic and an instance score in each row."""
-    names = {row.name: row.facts() for row in rows}
+    names = {row.name: row.facts() for row in ROWS}
     sections = {section: {name: {"score": 1.0} for name in names} for section in ("panoptic", "instance")}
     path = folder / "results.json"
     path.write_text(json.dumps({**HEADER, **sections, "rows": names, **other}))
