@@ -1,9 +1,11 @@
-"""Keys that had another name: an error says the new one, and what older versions wrote is still understood."""
+"""Keys that had another name or are gone: errors say what to use, and what older versions wrote is understood."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
+
+from ptseg_d2.errors import RecipeError
 
 from detectron2.config import CfgNode
 
@@ -37,17 +39,53 @@ RENAMED = {
 }
 """Old name -> new name."""
 
+EMBEDDING_TEACHER = "EmbeddingMomentumTeacher"
+"""MODEL.META_ARCHITECTURE of the instance teacher."""
+
 INSTANCE_TEACHER = ("RAMP_ITERS", "BN_STATS", "EVALUATE")
 """Keys of MODEL.SELF_TRAINING that were the instance teacher's too; INSTANCE has its own now."""
 
 REMOVED = {"MODEL.EMBEDDING.KERNEL_THRESHOLD": 0.5, "MODEL.PANOPTIC_UNET.EMBED_STUFF": False}
 """Key that is gone -> the one value that everybody had, with which the code goes on."""
 
+HINTS = {
+    "INSTANCE.GROUP": "the recipe gives each run its group; INSTANCE.GROUPS says which there are",
+    "RECIPE.ROUND": "the recipe counts the rounds; RECIPE.ROUNDS says how many there are",
+    "INPUT.GUIDANCE_MASKS": "the recipe gives each round its guidance; RECIPE.GUIDANCE says which",
+    **{key: f"it is always {value}" for key, value in REMOVED.items()},
+}
+"""Key that is gone -> what to do instead."""
+
 
 def register_renamed_keys(cfg: CfgNode) -> None:
-    """Let a config answer an old name, in a file or on the command line, with an error that says the new one."""
+    """Let a config answer an old name, in a file or on the command line, with an error that says what to use."""
     for old, new in RENAMED.items():
         cfg.register_renamed_key(old, new)
+    for gone, hint in HINTS.items():
+        cfg.register_renamed_key(gone, "nothing", f"{hint}.")
+
+
+def ignored_keys(cfg: CfgNode) -> dict[str, str]:
+    """Keys of MODEL.SELF_TRAINING that the model of a config does not read -> the keys that it reads instead."""
+    if cfg.MODEL.META_ARCHITECTURE != EMBEDDING_TEACHER:
+        return {}
+    return {f"MODEL.SELF_TRAINING.{key}": f"INSTANCE.{key}" for key in INSTANCE_TEACHER}
+
+
+def check_ignored_keys(cfg: CfgNode, named: Container[str], source: str) -> None:
+    """Refuse options of the semantic teacher that somebody gives the instance teacher, which has its own.
+
+    Args:
+        cfg: of one stage.
+        named: the keys that somebody sets for this stage alone.
+        source: where, for the message.
+
+    Raises:
+        RecipeError: names the key to set.
+    """
+    for ignored, read in ignored_keys(cfg).items():
+        if ignored in named:
+            raise RecipeError(f"{source}: {ignored} does nothing to {EMBEDDING_TEACHER}; set {read}")
 
 
 def current_keys(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +96,7 @@ def current_keys(flat: Mapping[str, Any]) -> dict[str, Any]:
     """
     new = {RENAMED.get(key, key): value for key, value in flat.items()}
     is_old = "INSTANCE.RAMP_ITERS" not in flat
-    if is_old and flat.get("MODEL.META_ARCHITECTURE") == "EmbeddingMomentumTeacher":
+    if is_old and flat.get("MODEL.META_ARCHITECTURE") == EMBEDDING_TEACHER:
         for key in INSTANCE_TEACHER:
             if f"MODEL.SELF_TRAINING.{key}" in new:
                 new[f"INSTANCE.{key}"] = new.pop(f"MODEL.SELF_TRAINING.{key}")

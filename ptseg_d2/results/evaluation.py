@@ -171,12 +171,25 @@ def _rounds_summary(rows: ResultRows, results: Mapping[str, Any]) -> list[dict[s
 
 
 def set_aside_other_results(path: Path, header: dict[str, Any]) -> None:
-    """Keep the rows of another config, seed or data set as results.previous.json, so that rows never mingle."""
+    """Keep rows that are not this evaluation's as results.previous.json, so that rows never mingle.
+
+    They are those of another config, seed or data set; and those of an older version, which did not say what they are:
+    `forget_rounds` could not tell which to forget, nor a table which have seen labels.
+
+    Args:
+        path: results.json, which may be missing.
+        header: what results.json is to say of its run.
+    """
     if not path.exists():
         return
     old = json.loads(path.read_text(encoding="utf-8"))
-    if any(old.get(key) != header[key] for key in ("config", "seed", "datasets")):
-        os.replace(path, path.with_name("results.previous.json"))
+    changed = [key for key in ("config", "seed", "datasets") if old.get(key) != header[key]]
+    is_undescribed = ROWS not in old and any(old.get(section) for section in (*SECTIONS, ORACLE_MASKS))
+    if changed or is_undescribed:
+        previous = path.with_name("results.previous.json")
+        os.replace(path, previous)
+        reason = f"of another {', '.join(changed)}" if changed else "of an older version"
+        logger.info("%s is %s; it is kept as %s", path, reason, previous.name)
 
 
 def forget_rounds(path: Path) -> None:

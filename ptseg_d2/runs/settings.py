@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.config import flatten, get_ptseg_cfg
-from ptseg_d2.config.renamed import current_keys
+from ptseg_d2.config.renamed import REMOVED, current_keys, ignored_keys
 from ptseg_d2.config.rules import decides_mix, is_setting_of_a_stage
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.runs.image_folders import reads_labels
-from ptseg_d2.stages import StageRun
+from ptseg_d2.stages import StageInputs, StageRun
 from ptseg_d2.stages.table import Work
 
 from detectron2.config import CfgNode
@@ -39,14 +39,20 @@ def settings(run: StageRun) -> dict[str, Any]:
         flat = {key: value for key, value in flat.items() if not key.startswith("RECIPE.ORACLE_GUIDANCE")}
     for key in ("INPUT.PREDICTED_MASKS", "INPUT.DETECTIONS"):  # they are among the inputs
         flat.pop(key)
+    for key in ignored_keys(run.cfg):
+        flat.pop(key)
     flat["MODEL.WEIGHTS"] = _place(run.cfg.MODEL.WEIGHTS)
-    for name, file in (("masks", inputs.masks), ("guidance", inputs.guidance), ("detections", inputs.detections)):
-        flat[f"inputs.{name}"] = _place(file)
-    return {**flat, GROUP: list(inputs.group), "inputs.round": inputs.round}
+    return {**flat, **_settings_of_inputs(inputs)}
 
 
 def _settings_of_config(cfg: CfgNode) -> dict[str, Any]:
     return {key: value for key, value in flatten(cfg).items() if is_setting_of_a_stage(key)}
+
+
+def _settings_of_inputs(inputs: StageInputs) -> dict[str, Any]:
+    files = {"masks": inputs.masks, "guidance": inputs.guidance, "detections": inputs.detections}
+    places = {f"inputs.{name}": _place(file) for name, file in files.items()}
+    return {**places, GROUP: list(inputs.group), "inputs.round": inputs.round}
 
 
 def _place(file: str) -> str:
@@ -77,11 +83,12 @@ def changed_settings(run: StageRun, record: Path, is_compared: Callable[[str], b
         record: `done.json` or `started.json`.
         is_compared: says of a key whether it counts.
     """
-    # A record of an older version lacks keys that came since: what it did then is their default now. And it has keys
-    # that are gone: nobody can ask for anything else than what is done without them.
-    defaults = _settings_of_config(get_ptseg_cfg())
+    # A record of an older version lacks keys and inputs that came since: what it did then is their default now. And it
+    # has keys that are gone: those that `read_settings` leaves had another value than the one with which the code goes
+    # on; of any other it is not known that they matter.
+    defaults = {**_settings_of_config(get_ptseg_cfg()), **_settings_of_inputs(StageInputs())}
     old = {**defaults, **read_settings(record)}
-    new = settings(run)
+    new = {**settings(run), **{key: value for key, value in REMOVED.items() if key in old}}
     changed = [key for key in sorted(new) if is_compared(key) and old.get(key) != new[key]]
     return [f"{key} was {old.get(key)}, is {new[key]}" for key in changed]
 

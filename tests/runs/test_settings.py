@@ -6,9 +6,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-from ptseg_d2.config import get_ptseg_cfg
+from ptseg_d2.config import flatten, get_ptseg_cfg
+from ptseg_d2.config.renamed import EMBEDDING_TEACHER, HINTS, INSTANCE_TEACHER, REMOVED
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.runs.settings import changed_settings, check_same_settings, settings
+from ptseg_d2.runs.settings import INPUTS_BEFORE, changed_settings, check_same_settings, settings
 from ptseg_d2.stages import STAGES, StageInputs, StageRun
 
 import pytest
@@ -71,3 +72,51 @@ def test_records_of_other_versions(tmp_path: Path) -> None:
     assert changed_settings(run.with_keys({"SOLVER.BASE_LR": 9.0}), path) == [
         f"SOLVER.BASE_LR was {get_ptseg_cfg().SOLVER.BASE_LR}, is 9.0"
     ]
+
+
+def written(folder: Path, content: dict[str, object]) -> Path:
+    path = folder / "done.json"
+    path.write_text(json.dumps({"settings": content}))
+    return path
+
+
+def test_records_of_before_inputs_had_the_inputs_of_a_first_run(tmp_path: Path) -> None:
+    """Nothing from other stages, all classes, round 1."""
+    run = run_of()
+    path = written(tmp_path, {key: value for key, value in settings(run).items() if not key.startswith("inputs.")})
+    assert changed_settings(run, path) == []
+    files = {"masks": "a/m.json", "guidance": "a/g.json", "detections": "a/d.json"}
+    assert changed_settings(run_of(**files, group=("car",), round=2), path) == [
+        "inputs.detections was , is a/d.json",
+        "inputs.group was [], is ['car']",
+        "inputs.guidance was , is a/g.json",
+        "inputs.masks was , is a/m.json",
+        "inputs.round was 1, is 2",
+    ]
+
+
+def test_inputs_had_keys_that_are_still_there_or_answered_with_a_hint() -> None:
+    assert set(INPUTS_BEFORE) <= {*flatten(get_ptseg_cfg()), *HINTS}
+
+
+@pytest.mark.parametrize(("key", "value"), REMOVED.items())
+def test_a_key_that_is_gone_counts_where_it_had_another_value(key: str, value: object, tmp_path: Path) -> None:
+    run = run_of()
+    assert changed_settings(run, record(tmp_path, run, **{key: value})) == []
+    path = record(tmp_path, run, **{key: 0.3})
+    assert changed_settings(run, path) == [f"{key} was 0.3, is {value}"]
+    assert changed_settings(run, path, lambda compared: compared != key) == []
+
+
+def test_options_of_the_semantic_teacher_are_no_settings_of_the_instance_teacher(tmp_path: Path) -> None:
+    """An older run for which a command line set what both teachers read: its instance stage asks for the new key."""
+    semantic = run_of("semantic_selftrain", masks="a/m.json").with_keys({"MODEL.SELF_TRAINING.RAMP_ITERS": 0})
+    instance = run_of("instance_selftrain").with_keys(
+        {"MODEL.META_ARCHITECTURE": EMBEDDING_TEACHER, "MODEL.SELF_TRAINING.RAMP_ITERS": 0}
+    )
+    for run, is_valid in ((semantic, True), (instance, False), (instance.with_keys({"INSTANCE.RAMP_ITERS": 0}), True)):
+        of_then = {**flatten(run.cfg), **{key: value for key, value in settings(run).items() if "inputs." in key}}
+        for key in INSTANCE_TEACHER:
+            del of_then[f"INSTANCE.{key}"]
+        changed = changed_settings(run, written(tmp_path, of_then), lambda key: "WEIGHTS" not in key)
+        assert changed == ([] if is_valid else ["INSTANCE.RAMP_ITERS was 0, is 1000"])
