@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.recipe.configs import load_config, load_recipe
 from ptseg_d2.recipe.groups import parts_of
 from ptseg_d2.runs.done import read_done
-from ptseg_d2.runs.records import is_finished, note_start, run_once
+from ptseg_d2.runs.records import is_finished, run_once
 from ptseg_d2.runs.settings import settings
-from ptseg_d2.stages import StageRun
 from ptseg_d2.stages.table import Work
 
 import pytest
@@ -99,48 +97,8 @@ def test_missing_config_file() -> None:
         load_config("nowhere.yaml")
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> StageRun:
-    """One stage below a temporary OUTPUT_DIR."""
-    return load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", str(tmp_path)])[0]
-
-
-def test_finished_stage_is_not_run_again(stage: StageRun) -> None:
-    visits: list[str] = []
-
-    def work(run: StageRun) -> dict[str, Any]:
-        visits.append(str(run.folder))
-        return {"found": 3}
-
-    run_once(stage, work)
-    run_once(stage, work)
-    assert visits == [str(stage.folder)]
-    done = read_done(stage.folder)
-    assert done["found"] == 3 and done["settings"]["SOLVER.MAX_ITER"] == stage.cfg.SOLVER.MAX_ITER
-
-
-def test_failed_stage_is_run_again(stage: StageRun) -> None:
-    def fail(run: StageRun) -> None:
-        raise RuntimeError("power cut")
-
-    with pytest.raises(RuntimeError):
-        run_once(stage, fail)
-    with pytest.raises(RecipeError, match="is not finished"):
-        read_done(stage.folder)
-    run_once(stage, lambda run: None)
-    assert read_done(stage.folder)["seconds"] >= 0
-
-
-def test_other_settings_are_refused_and_named(stage: StageRun) -> None:
-    run_once(stage, lambda run: None)
-    before = (stage.folder / "done.json").read_text()
-    changed = stage.with_keys({"SOLVER.MAX_ITER": stage.cfg.SOLVER.MAX_ITER + 1})
-    with pytest.raises(RecipeError, match=rf"SOLVER.MAX_ITER was {stage.cfg.SOLVER.MAX_ITER}, is"):
-        run_once(changed, lambda run: None)
-    assert (stage.folder / "done.json").read_text() == before
-
-
-def test_moved_output_and_other_device_are_the_same_settings(stage: StageRun, tmp_path: Path) -> None:
+def test_moved_output_and_other_device_are_the_same_settings() -> None:
+    stage = load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", "here"])[0]
     moved = load_recipe(CONFIGS / "semantic_source.yaml", ["OUTPUT_DIR", "elsewhere", "DATALOADER.NUM_WORKERS", "2"])[0]
     assert json.dumps(settings(moved)) == json.dumps(settings(stage))
 
@@ -150,36 +108,6 @@ def test_warm_up_ends_before_the_training(path: Path) -> None:
     for run in load_recipe(path):
         if run.stage.work is Work.TRAIN:
             assert run.cfg.SOLVER.WARMUP_ITERS <= run.cfg.SOLVER.MAX_ITER // 4
-
-
-def test_stage_built_on_an_older_run_is_refused(tmp_path: Path) -> None:
-    source, adapted = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path)])
-    run_once(source, lambda run: None)
-    run_once(adapted, lambda run: None)
-    run_once(adapted, lambda run: None)
-    (tmp_path / "semantic_source" / "done.json").unlink()
-    run_once(source, lambda run: None)
-    with pytest.raises(RecipeError, match="built on an earlier run of semantic_source"):
-        run_once(adapted, lambda run: None)
-
-
-def test_a_stage_is_not_resumed_on_another_start(tmp_path: Path) -> None:
-    """A needed stage that was made again since the interruption; `started.json` of older versions does not know it."""
-    source, adapted = load_recipe(CONFIGS / "semantic_adapted.yaml", ["OUTPUT_DIR", str(tmp_path)])
-    run_once(source, lambda run: None)
-    note_start(adapted, resume=False)
-    started = tmp_path / "semantic_adapted" / "started.json"
-    assert json.loads(started.read_text())["built_on"] == {"semantic_source": read_done(source.folder)["id"]}
-    note_start(adapted, resume=True)
-    (tmp_path / "semantic_source" / "done.json").unlink()
-    run_once(source, lambda run: None)
-    with pytest.raises(RecipeError, match="semantic_adapted was built on an earlier run of semantic_source"):
-        note_start(adapted, resume=True)
-    started.write_text(json.dumps({"settings": settings(adapted)}))
-    note_start(adapted, resume=True)
-    (tmp_path / "semantic_source" / "done.json").unlink()
-    run_once(source, lambda run: None)
-    note_start(adapted, resume=False)  # from the beginning
 
 
 def test_needed_stages_live_in_their_own_folder() -> None:

@@ -10,12 +10,8 @@ from pathlib import Path
 from ptseg_d2.classes.streets import THING_IDS
 from ptseg_d2.data.dataset_dicts import target_dicts
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.recipe.agreement import measure_agreement
 from ptseg_d2.recipe.configs import load_config, load_recipe
-from ptseg_d2.recipe.models import StageModels
 from ptseg_d2.recipe.rounds import (
-    agreement_basis,
-    agreement_file,
     best_round,
     read_agreement,
     rounds_of,
@@ -85,23 +81,6 @@ def test_the_share_of_true_instances_is_a_setting_of_the_stages_that_it_guides(t
     done.parent.mkdir()
     done.write_text(json.dumps({"id": "a stage is not built on itself"}))
     assert built_on(stages["semantic_selftrain_round2"]) == {}
-
-
-@pytest.mark.parametrize(
-    ("agreements", "mark", "kept"), [([50.0, 51.0], "_oracle_guidance", 2), ([50.0, 49.0], "", 1), ([50.0], "", 1)]
-)
-def test_what_true_instances_have_guided_says_so_in_its_name(
-    agreements: list[float], mark: str, kept: int, tmp_path: Path
-) -> None:
-    options = [*ORACLE, "RECIPE.ROUNDS", "2", "OUTPUT_DIR", str(tmp_path)]
-    stages = load_recipe(RECIPE, options)
-    for pair, agreement in zip(rounds_of(stages), agreements):
-        agreement_file(pair).parent.mkdir()
-        agreement_file(pair).write_text(json.dumps({"agreement": agreement, "basis": agreement_basis(pair)}))
-    rows = ResultRows(load_config(RECIPE, options), stages)
-    rounds = ["selftrain_round1", "selftrain_oracle_guidance_round2"] if len(agreements) > 1 else []
-    assert [row.name for row in rows.panoptic_rows()] == ["source", *rounds, f"selftrain{mark}"]
-    assert rows.final[0] == ("semantic_selftrain" if kept == 1 else "semantic_selftrain_round2")
 
 
 @pytest.mark.parametrize(
@@ -198,15 +177,3 @@ def test_agreement_of_an_older_version_is_read(two_rounds: tuple[CfgNode, list[S
         assert read_agreement(first) == agreement
     finally:
         agreement_file(first).write_text(text)
-
-
-def test_a_model_agrees_with_itself(
-    two_rounds: tuple[CfgNode, list[StageRun]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the student is the teacher and sees the same image, PQ is 100."""
-    cfg, stages = two_rounds
-    models, pair = StageModels(cfg, stages), rounds_of(stages)[0]
-    teacher = models.round_system(*pair, "teacher")
-    monkeypatch.setattr(models, "round_system", lambda *_: teacher)
-    monkeypatch.setattr("ptseg_d2.recipe.agreement.target_images", lambda *args: (target_dicts(*args), lambda x: x))
-    assert measure_agreement(models, pair) == pytest.approx(100)
