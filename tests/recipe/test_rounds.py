@@ -12,6 +12,7 @@ from ptseg_d2.data.dataset_dicts import target_dicts
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.recipe.configs import load_config, load_recipe
 from ptseg_d2.recipe.rounds import (
+    agreement_file,
     best_round,
     read_agreement,
     rounds_of,
