@@ -11,12 +11,15 @@ from ptseg_d2.recipe.models import StageModels
 from ptseg_d2.recipe.rounds import INSTANCE, SEMANTIC, best_round, tried_rounds
 from ptseg_d2.results.row import Row
 from ptseg_d2.stages import STAGES, Stage, StageRun
-from ptseg_d2.stages.table import MIX, SELFTRAIN, SUPERVISED, Branch
+from ptseg_d2.stages.table import MIX, SELFTRAIN, SUPERVISED, Branch, stage_of
 
 from detectron2.config import CfgNode
 
 Pair = tuple[str, str]
 """Stages of the semantic and of the instance branch."""
+
+SUPERVISED_PAIR: Pair = (stage_of(Branch.SEMANTIC, SUPERVISED).name, stage_of(Branch.INSTANCE, SUPERVISED).name)
+MIX_STAGE = stage_of(Branch.INSTANCE, MIX)
 
 
 class ResultRows:
@@ -87,11 +90,11 @@ class ResultRows:
 
     def pairs(self) -> dict[Row, Pair]:
         """Row -> the stages of its semantic and its instance branch, whether the run has them or not."""
-        rows: dict[Row, Pair] = {Row(self.supervised): ("semantic_source", "instance_source")}
+        rows: dict[Row, Pair] = {Row(self.supervised): SUPERVISED_PAIR}
         rows.update(zip(self.round_rows(), self.rounds))
         rows[Row(SELFTRAIN, guided_by_labels=self.guided_by_labels)] = self.final
-        if "instance_mix" in self.runs:
-            rows[self.row_of(STAGES["instance_mix"])] = (SEMANTIC.name, "instance_mix")
+        if MIX_STAGE.name in self.runs:
+            rows[self.row_of(MIX_STAGE)] = (SEMANTIC.name, MIX_STAGE.name)
         return rows
 
     def round_rows(self) -> list[Row]:
