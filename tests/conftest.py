@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import ptseg_d2  # noqa: F401
 from ptseg_d2.data.dataset_dicts import load_dataset
+from ptseg_d2.data.datasets import panoptic_metadata
 from ptseg_d2.data.labels import read_labels
 from ptseg_d2.worlds import miniscapes
 
 import cv2
 import numpy as np
 import pytest
+from detectron2.data import MetadataCatalog
 from documents import DEMO, make_workplace, run_command
+from references_evaluation import DATASET, random_labels, write_cityscapes_entry
 from tiny import TINY
 
 
@@ -77,3 +81,12 @@ def masks(world: Path, tmp_path: Path) -> Path:
         images[item["image_id"]] = {"mask": f"{number}.png", "class_shares": shares.tolist()}
     (folder / "index.json").write_text(json.dumps({"images": images, "skipped": []}))
     return folder / "index.json"
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> Iterator[list[dict[str, str]]]:
+    """Four images of evaluators' `DATASET`, with the metadata that an evaluator of it asks for."""
+    MetadataCatalog.get(DATASET).set(**panoptic_metadata())
+    rng = np.random.default_rng(0)
+    yield [write_cityscapes_entry(tmp_path, f"image{i}", *random_labels(rng)) for i in range(4)]
+    MetadataCatalog.remove(DATASET)
