@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
+from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
+from ptseg_d2.inference.protocols import PanopticSystem
 from ptseg_d2.inference.unified_model import UnifiedPanopticModel
 from ptseg_d2.recipe.models import StageModels
 from ptseg_d2.recipe.rounds import INSTANCE, SEMANTIC, best_round, tried_rounds
@@ -22,6 +25,29 @@ SUPERVISED_PAIR: Pair = (stage_of(Branch.SEMANTIC, SUPERVISED).name, stage_of(Br
 MIX_STAGE = stage_of(Branch.INSTANCE, MIX)
 
 
+class PanopticRows(Protocol):
+    """What report and pictures ask of the rows of a run.
+
+    Attributes:
+        classes: of its data sets.
+    """
+
+    classes: ClassTable
+
+    @property
+    def runs(self) -> Mapping[str, StageRun]:
+        """The stages whose models count, by name."""
+        ...
+
+    def panoptic_rows(self) -> list[Row]:
+        """Rows that have a panoptic result, the one that the run is about last."""
+        ...
+
+    def panoptic(self, row: Row) -> PanopticSystem:
+        """The whole system of a row of `panoptic_rows`."""
+        ...
+
+
 class ResultRows:
     """Which rows a run has, and the systems behind them; networks are loaded when they are asked for."""
 
@@ -34,6 +60,7 @@ class ResultRows:
         tried = tried_rounds(runs)
         last = max(1, len(tried))
         self.models = StageModels(cfg, [run for run in runs if run.inputs.round <= last])
+        self.classes = self.models.classes
         self.agreements = [agreement for _, agreement in tried]
         self.rounds: list[Pair] = [(pair.semantic.name, pair.instance.name) for pair, _ in tried]
         best = best_round(self.agreements) if tried else 0
