@@ -152,7 +152,7 @@ def beside_scikit_learn(num_points: int, dims: int, runs: int, device: str) -> t
 
 
 def _clusterer(name: str, num_points: int) -> Callable[[Tensor], Tensor]:
-    return partial(Clustering(name, DELTA_VAR, DELTA_DIST), min_size=round(MIN_SHARE * num_points))
+    return partial(Clustering(name, DELTA_VAR, DELTA_DIST), min_size=number_of(MIN_SHARE, num_points))
 
 
 def _row(name: str, seconds: float, peer: float, labels: Tensor, scores: tuple[float, float]) -> list[str]:

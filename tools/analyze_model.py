@@ -82,7 +82,7 @@ def _seconds(network: DenseNetwork, images: Tensor) -> float:
 
 
 def networks_of(config_file: str, overrides: Sequence[str]) -> dict[str, CfgNode]:
-    """The last stage of each branch ("semantic", "instance") of a recipe; detectors are Detectron2's and left out.
+    """The last stage of each branch ("semantic", "instance", "panoptic") of a recipe, without Detectron2's detectors.
 
     Raises:
         RecipeError: the config has no stage, or only that of a detector.

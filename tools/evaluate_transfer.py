@@ -110,7 +110,7 @@ def datasets_of(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     return coco, cityscapes
 
 
-class Record:
+class TransferResults:
     """transfer.json, written after every step; what earlier commands left in it stays."""
 
     def __init__(self, folder: Path) -> None:
@@ -179,13 +179,14 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     """All detectors on all data sets; returns what went wrong."""
     specs = detectors_of(args)
     coco, cityscapes = datasets_of(args)
-    record, sheets = Record(Path(args.output)), Sheets(Path(args.output) / "pictures", args.num_pictures)
+    results = TransferResults(Path(args.output))
+    sheets = Sheets(Path(args.output) / "pictures", args.num_pictures)
     failures: list[str] = []
     for spec in specs:
         try:
             cfg = detector_config(spec, args.opts)
             identity = identity_of(spec, cfg, args.opts)
-            record.check(spec.name, identity)
+            results.check(spec.name, identity)
             torch.manual_seed(max(cfg.SEED, 0))
             detector = build_detector(cfg)
         except USER_ERRORS as error:
@@ -199,9 +200,9 @@ def evaluate(args: argparse.Namespace) -> list[str]:
                 failures.append(f"{spec.name} on {dataset}: {error}")
                 continue
             facts = {"time": now(), "hardware": hardware(cfg), "code": code_version()}
-            record.add(spec.name, identity, section, dataset, {**scores, **facts})
+            results.add(spec.name, identity, section, dataset, {**scores, **facts})
             failures += [f"{dataset}: left out: {message}" for message in scores["unreadable"]]
-    print(record.tables())
+    print(results.tables())
     return list(dict.fromkeys(failures))
 
 

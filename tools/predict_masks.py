@@ -25,6 +25,7 @@ from ptseg_d2.inference.ensemble import MeanOfNetworks
 from ptseg_d2.pseudo_labels.multi_band import ConfidenceQuantiles
 from ptseg_d2.recipe.configs import load_config
 from ptseg_d2.recipe.target_files.masks import write_masks
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.training.checkpoints import load_network
 
 import numpy as np
@@ -59,7 +60,7 @@ def main(args: argparse.Namespace) -> None:
     """Predict, write, show the content."""
     cfg = load_config(args.config_file, args.opts)
     dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
-    network = MeanOfNetworks([load_network(cfg, weights) for weights in args.weights])
+    network = MeanOfNetworks([load_network(cfg, StageInputs.from_config(cfg), weights) for weights in args.weights])
     classes = classes_of(cfg)
     quantiles = None if args.quantile is None else ConfidenceQuantiles(classes.num_classes, args.quantile, args.cap)
     index = write_masks(dicts, network, Path(args.output), quantiles)

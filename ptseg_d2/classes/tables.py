@@ -112,7 +112,7 @@ class ClassTable:
         """Train ids of the classes whose objects one network separates.
 
         Args:
-            group: names of thing classes, as in INSTANCE.GROUP; empty = all of them.
+            group: names of thing classes, one of INSTANCE.GROUPS; empty = all of them.
 
         Raises:
             ValueError: a name is no class of this table.

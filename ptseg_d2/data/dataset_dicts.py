@@ -24,14 +24,13 @@ def source_dicts(cfg: CfgNode) -> list[tuple[str, list[dict[str, Any]]]]:
     return parts
 
 
-def target_dicts(cfg: CfgNode, inputs: StageInputs | None = None) -> list[dict[str, Any]]:
+def target_dicts(cfg: CfgNode, inputs: StageInputs) -> list[dict[str, Any]]:
     """DATASETS.TARGET, joined with the predicted masks, guidance and detections of earlier stages by image id.
 
     Args:
         cfg: of the stage.
-        inputs: of it; None = what the config itself names.
+        inputs: of it.
     """
-    inputs = inputs or StageInputs.from_config(cfg)
     dicts = load_dataset(cfg.DATASETS.TARGET, "DATASETS.TARGET")
     if inputs.masks:
         dicts = _with_files(dicts, inputs.masks, "class_mask")

@@ -26,12 +26,12 @@ from torch.utils.data import DataLoader, Dataset
 logger = logging.getLogger(__name__)
 
 
-def build_streams(cfg: CfgNode, inputs: StageInputs | None = None) -> list[tuple[Dataset, int]]:
+def build_streams(cfg: CfgNode, inputs: StageInputs) -> list[tuple[Dataset, int]]:
     """Source and target streams with their images per step; a stream that is not used is not opened.
 
     Args:
         cfg: of the stage.
-        inputs: of it, here and below; None = what the config itself names.
+        inputs: of it, here and below.
     """
     make = {"SOURCE_PER_BATCH": source_stream, "TARGET_PER_BATCH": target_stream}
     return [(make[key](cfg, inputs), size) for key, size in images_per_step(cfg).items()]
@@ -43,9 +43,8 @@ def images_per_step(cfg: CfgNode) -> dict[str, int]:
     return {key: cfg.SOLVER[key] for key in keys if cfg.SOLVER[key] > 0}
 
 
-def require_masks(cfg: CfgNode, inputs: StageInputs | None = None) -> None:
+def require_masks(cfg: CfgNode, inputs: StageInputs) -> None:
     """Raise a ValueError that says what to do when a stage trains on predicted masks and there are none."""
-    inputs = inputs or StageInputs.from_config(cfg)
     if "TARGET_PER_BATCH" not in images_per_step(cfg):
         return
     architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
@@ -73,9 +72,8 @@ def _has_teacher(cfg: CfgNode) -> bool:
     return bool(getattr(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), "learns_from_target", False))
 
 
-def source_stream(cfg: CfgNode, inputs: StageInputs | None = None) -> StreamDataset:
+def source_stream(cfg: CfgNode, inputs: StageInputs) -> StreamDataset:
     """Labelled images of DATASETS.SOURCE: each once per epoch, or by their rare classes."""
-    inputs = inputs or StageInputs.from_config(cfg)
     parts = source_dicts(cfg)
     dicts = [item for _, items in parts for item in items]
     mapper = SourceMapper(
@@ -109,9 +107,8 @@ def source_stream(cfg: CfgNode, inputs: StageInputs | None = None) -> StreamData
     return StreamDataset(dicts, mapper, _source_sampler(cfg, inputs, parts, seed), seed)
 
 
-def target_stream(cfg: CfgNode, inputs: StageInputs | None = None) -> StreamDataset:
+def target_stream(cfg: CfgNode, inputs: StageInputs) -> StreamDataset:
     """Unlabelled images of DATASETS.TARGET with the masks an earlier stage predicted, if there are any."""
-    inputs = inputs or StageInputs.from_config(cfg)
     require_masks(cfg, inputs)
     dicts = target_dicts(cfg, inputs)
     mapper = TargetViewsMapper(

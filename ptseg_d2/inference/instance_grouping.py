@@ -15,7 +15,7 @@ from ptseg_d2.counting import number_of
 from ptseg_d2.inference.clusterers import Clustering, cluster_things
 from ptseg_d2.inference.merging import connected_component_instances
 from ptseg_d2.inference.morphology import clean_instances
-from ptseg_d2.inference.protocols import DensePredictor
+from ptseg_d2.inference.protocols import EmbeddingNetworks
 from ptseg_d2.inference.stability import instance_stability
 
 import torch
@@ -48,6 +48,11 @@ Separate = Callable[[Tensor, Tensor], tuple[Tensor, dict[int, float]]]
 class InstanceGrouping(Protocol):
     """Separates the objects inside predicted class masks."""
 
+    @property
+    def networks(self) -> EmbeddingNetworks | None:
+        """Whose embeddings it clusters; None = it has no use for embeddings."""
+        ...
+
     def __call__(self, image: Tensor, sem_seg: Tensor) -> tuple[Tensor, dict[int, float]]:
         """(3, H, W) image and (H, W) classes -> (H, W) int64 ids (0 = none) and a score in (0, 1] per id."""
         ...
@@ -59,6 +64,8 @@ class InstanceGrouping(Protocol):
 
 class ComponentGrouping:
     """The trivial baseline: connected components of each class mask, all with score 1."""
+
+    networks: EmbeddingNetworks | None = None
 
     def __init__(self, options: PanopticOptions) -> None:
         """
@@ -83,13 +90,13 @@ class EmbeddingGrouping:
 
     def __init__(
         self,
-        networks: Sequence[tuple[tuple[int, ...], DensePredictor]],
+        networks: EmbeddingNetworks,
         options: PanopticOptions,
         clustering: Clustering,
     ) -> None:
         """
         Args:
-            networks: thing classes and the network that separates them, by its "embeddings".
+            networks: each for some of the thing classes.
             options: sizes and morphology.
             clustering: of the embeddings inside a class mask.
         """

@@ -13,7 +13,7 @@ from typing import Any
 from ptseg_d2.counting import number_of
 from ptseg_d2.inference.instance_grouping import InstanceGrouping, PanopticOptions, Separate
 from ptseg_d2.inference.merging import merge_panoptic
-from ptseg_d2.inference.protocols import DensePredictor
+from ptseg_d2.inference.protocols import DensePredictor, EmbeddingNetworks
 from ptseg_d2.resizing import resize
 
 import torch
@@ -62,6 +62,11 @@ class PanopticModel(nn.Module):
         self.min_score = min_score
         self.variants = dict(variants or {})
         self.eval()
+
+    @property
+    def embedding_networks(self) -> EmbeddingNetworks | None:
+        """See `PanopticSystem`; those of the model's own result."""
+        return None if self.grouping is None else self.grouping.networks
 
     def all_variants(self) -> dict[str, Variant]:
         """By their keys in the output, the model's own result among them."""

@@ -29,6 +29,10 @@ class StridedPredictor(Protocol):
         ...
 
 
+EmbeddingNetworks = Sequence[tuple[tuple[int, ...], DensePredictor]]
+"""Thing classes and the network whose "embeddings" separate them."""
+
+
 class PanopticSystem(Protocol):
     """What evaluation, prediction and report ask of a system; Detectron2's protocol, of one network or of several.
 
@@ -37,6 +41,11 @@ class PanopticSystem(Protocol):
     """
 
     min_score: float
+
+    @property
+    def embedding_networks(self) -> EmbeddingNetworks | None:
+        """What separates its objects; None = something else than embeddings."""
+        ...
 
     def __call__(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Per image `sem_seg` (C, height, width) logits and, of a system that separates objects, `panoptic_seg`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ptseg_d2.inference.protocols import EmbeddingNetworks
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,8 @@ class UnifiedPanopticModel(nn.Module):
 
     `min_score` may be set: instances of a lower score become void.
     """
+
+    embedding_networks: EmbeddingNetworks | None = None
 
     def __init__(self, network: nn.Module, min_score: float = 0.0) -> None:
         """

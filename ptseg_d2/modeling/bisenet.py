@@ -40,7 +40,7 @@ class AttentionRefinement(nn.Module):
 
 
 class FeatureFusion(nn.Module):
-    """Mixes the concatenated paths and emphasises channels by what the whole image shows ([BiSeNet], Fig. 2c)."""
+    """Convolves the concatenated paths and emphasises channels by what the whole image shows ([BiSeNet], Fig. 2c)."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: str) -> None:
         super().__init__()

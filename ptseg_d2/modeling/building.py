@@ -41,7 +41,7 @@ def build_clustering(cfg: CfgNode) -> Clustering:
 
 
 def build_panoptic_options(cfg: CfgNode) -> PanopticOptions:
-    """The things of the data sets, and sizes from INSTANCE."""
+    """The things of the data sets, and sizes from INSTANCE.MIN_AREA and EVAL."""
     return PanopticOptions(
         thing_ids=classes_of(cfg).thing_ids,
         min_thing_share=cfg.INSTANCE.MIN_AREA,

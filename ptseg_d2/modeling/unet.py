@@ -100,8 +100,8 @@ class UNetDecoder(UNetTrunk):
         finest_stride = int(input_shape[in_features[0]].stride or 1) / 2 ** (len(channels) - len(in_features) + 1)
         self.position_height = position_height / finest_stride
         width = channels[0] + (2 if coordinates else 0)
-        mixed_width = channels[0] if position_height > 0 else width
-        self.mix = conv_norm_relu(mixed_width, channels[0], 3, norm) if head_conv else None
+        conv_width = channels[0] if position_height > 0 else width
+        self.mix = conv_norm_relu(conv_width, channels[0], 3, norm) if head_conv else None
         self.predictor = nn.Conv2d(width, out_channels, 1)
         if coordinates:
             with torch.no_grad():
@@ -116,8 +116,8 @@ class UNetDecoder(UNetTrunk):
         """(N, channels[0], h, w) of `decode` -> (N, E, h, w) float32."""
         position = pixel_positions(x, self.position_height) if self.coordinates else x[:, :0].float()
         if self.mix is not None:
-            mixed = position[:, :0] if self.position_height > 0 else position
-            x = self.mix(torch.cat([x, mixed.to(x.dtype)], dim=1))
+            conv_position = position[:, :0] if self.position_height > 0 else position
+            x = self.mix(torch.cat([x, conv_position.to(x.dtype)], dim=1))
         # Eight bits of mantissa would put embeddings of 32 units on a grid of .25, half a small object's radius.
         with torch.autocast(x.device.type, enabled=False):
             embeddings: Tensor = self.predictor(torch.cat([x.float(), position], dim=1))

@@ -47,7 +47,7 @@ class PanopticPredictor:
         """
         Args:
             run_folder: OUTPUT_DIR of the run.
-            config_file: that the run was started with; None = the one that it was started with.
+            config_file: of the run; None = that of its command.json.
             row: of the section "panoptic" of results.json; None = the last one.
             device: "cpu" or "cuda"; None = a GPU if there is one.
             half: bfloat16 on a GPU, whatever MODEL.BFLOAT16 of the run says.

@@ -30,6 +30,7 @@ from ptseg_d2.recipe.mix_candidates import Candidate, read_candidates
 from ptseg_d2.runs.done import DONE, RESULTS, read_done
 from ptseg_d2.runs.settings import check_same_settings
 from ptseg_d2.stages import StageRun
+from ptseg_d2.stages.table import SELFTRAIN
 from ptseg_d2.training.checkpoints import load_weights
 from ptseg_d2.training.probing import target_images
 
@@ -128,7 +129,7 @@ def score_by_labels(run: StageRun, candidate: Candidate) -> Scores:
     """
     path = Path(candidate.run).parent / RESULTS
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    row = results.get("instance", {}).get("selftrain")
+    row = results.get("instance", {}).get(SELFTRAIN)
     if row is None or results["datasets"]["test"] != list(run.cfg.DATASETS.TEST):
         raise RecipeError(
             f"INSTANCE.MIX_BY = 'oracle' reads the AP50 of {candidate.run} on {run.cfg.DATASETS.TEST} from {path}, "

@@ -37,7 +37,7 @@ def trained_network(run: StageRun) -> nn.Module:
     """
     read_done(run.folder)
     check_same_settings(run, run.folder / DONE, decides_weights)
-    return load_network(run.cfg, str(run.final_weights), run.inputs)
+    return load_network(run.cfg, run.inputs, str(run.final_weights))
 
 
 class StageModels:

@@ -40,7 +40,7 @@ def run_stage(run: StageRun, resume: bool, launcher: Launcher | None = None) -> 
     Raises:
         RecipeError: see `run_once` and `run_groups`.
     """
-    work = partial(_WORK[run.stage.work], resume=resume)
+    work = partial(WORK[run.stage.work], resume=resume)
     if run.has_groups:
         run_groups(run, work, launcher)
     else:
@@ -54,7 +54,7 @@ def run_group(group: StageRun, resume: bool) -> None:
         group: the run of the group.
         resume: as in `run_stage`.
     """
-    run_once(group, partial(_WORK[group.stage.work], resume=resume))
+    run_once(group, partial(WORK[group.stage.work], resume=resume))
 
 
 def train(run: StageRun, resume: bool) -> dict[str, Any] | None:
@@ -141,7 +141,7 @@ def _write_target_files(run: StageRun, model: nn.Module) -> None:
         predict_detections(run.cfg, model)
 
 
-_WORK: dict[Work, Callable[..., dict[str, Any] | None]] = {
+WORK: dict[Work, Callable[..., dict[str, Any] | None]] = {
     Work.TRAIN: train,
     Work.ADAPT: adapt_batch_norm,
     Work.DETECT: detect_with_zoo_weights,

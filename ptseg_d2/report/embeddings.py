@@ -12,14 +12,12 @@ from typing import Any
 from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.mappers import TestMapper
-from ptseg_d2.inference.instance_grouping import EmbeddingGrouping
-from ptseg_d2.inference.panoptic_model import PanopticModel
-from ptseg_d2.inference.protocols import DensePredictor, PanopticSystem
+from ptseg_d2.inference.protocols import EmbeddingNetworks, PanopticSystem
 from ptseg_d2.report.charts import scatter_panels
 from ptseg_d2.report.embedding_colors import MIN_POINTS, PERPLEXITY, pca_colors, plane_layout
 from ptseg_d2.report.examples import class_legend, photo, to_picture
 from ptseg_d2.report.page import Block, Figure, Gallery, Text, missing
-from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.results.rows import PanopticRows
 from ptseg_d2.visualization.panels import PANEL_WIDTH, data_uri, distinct_colors, paint_segments
 
 import numpy as np
@@ -77,7 +75,7 @@ class Sample:
 
 
 @torch.no_grad()
-def embedding_blocks(dataset_name: str, rows: ResultRows) -> list[Block]:
+def embedding_blocks(dataset_name: str, rows: PanopticRows) -> list[Block]:
     """Embeddings of the last panoptic row as colours beside its instances, and as points laid out by t-SNE.
 
     Args:
@@ -85,19 +83,19 @@ def embedding_blocks(dataset_name: str, rows: ResultRows) -> list[Block]:
         rows: models of the run.
     """
     model = rows.panoptic(rows.panoptic_rows()[-1])
-    if not isinstance(model, PanopticModel) or not isinstance(model.grouping, EmbeddingGrouping):
+    networks = model.embedding_networks
+    if networks is None:
         return [missing("The instances of this run are not made from embeddings.")]
     dicts = evenly_spread(DatasetCatalog.get(dataset_name), NUM_CANDIDATES)
     scenes = [_scene(model, item) for item in dicts]
     scenes = [scene for scene in sorted(scenes, key=lambda scene: -len(scene.things)) if scene.things][:NUM_EMBEDDED]
     if not scenes:
         return [missing(f"No instance was found in {len(dicts)} evenly spread test images.")]
-    networks = model.grouping.networks
     gallery = []
     samples: dict[tuple[int, ...], list[Sample]] = {}
     for number, scene in enumerate(scenes):
         maps = dict(_embeddings(scene, networks))
-        gallery.append((scene.image_id, _embedding_figures(scene, maps, rows.models.classes)))
+        gallery.append((scene.image_id, _embedding_figures(scene, maps, rows.classes)))
         for thing_ids, embeddings in maps.items():
             samples.setdefault(thing_ids, []).append(_sample(scene, embeddings, thing_ids, number))
     text = (
@@ -105,7 +103,7 @@ def embedding_blocks(dataset_name: str, rows: ResultRows) -> list[Block]:
         "object should have one colour, those of neighbouring objects different ones. With one network per group of "
         "classes each has colours of its own."
     )
-    classes = rows.models.classes
+    classes = rows.classes
     return [Text(text), class_legend(classes), Gallery(gallery), *_plane_blocks(samples, scenes, classes)]
 
 
@@ -117,9 +115,7 @@ def _scene(model: PanopticSystem, item: dict[str, Any]) -> Scene:
     return Scene(item["image"], str(item["image_id"]), sem_seg.cpu().numpy(), ids.cpu().numpy().astype(int), segments)
 
 
-def _embeddings(
-    scene: Scene, networks: Sequence[tuple[tuple[int, ...], DensePredictor]]
-) -> Iterator[tuple[tuple[int, ...], NDArray[np.floating]]]:
+def _embeddings(scene: Scene, networks: EmbeddingNetworks) -> Iterator[tuple[tuple[int, ...], NDArray[np.floating]]]:
     """Thing classes and (E, H, W) embeddings of each network that has an instance in the image."""
     found = {segment["category_id"] for segment in scene.things}
     for thing_ids, network in networks:

@@ -12,7 +12,7 @@ from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
 from ptseg_d2.inference.protocols import PanopticSystem
 from ptseg_d2.report.page import Block, Figure, Gallery, Heading, Legend
 from ptseg_d2.report.run_files import ImageScore
-from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.results.rows import PanopticRows
 from ptseg_d2.visualization.panels import Picture, data_uri, paint_segments, shrink_photo
 
 import numpy as np
@@ -26,7 +26,7 @@ def class_legend(classes: ClassTable) -> Legend:
 
 
 def example_blocks(
-    dataset_name: str, rows: ResultRows, before: dict[str, float], after: Sequence[ImageScore], count: int
+    dataset_name: str, rows: PanopticRows, before: dict[str, float], after: Sequence[ImageScore], count: int
 ) -> list[Block]:
     """The worst and the best test images: input, truth, and the first and last panoptic row.
 
@@ -42,7 +42,7 @@ def example_blocks(
     shown = list(dict.fromkeys([rows.panoptic_rows()[0], rows.panoptic_rows()[-1]]))
     models = {row.name: rows.panoptic(row) for row in shown}
     items = {str(item["image_id"]): item for item in DatasetCatalog.get(dataset_name)}
-    blocks: list[Block] = [class_legend(rows.models.classes)]
+    blocks: list[Block] = [class_legend(rows.classes)]
     for title, scores in (("Worst", worst), ("Best", best)):
         if not scores:
             continue
@@ -51,9 +51,7 @@ def example_blocks(
         for score in (s for s in scores if s.image_id in items):
             old = before.get(score.image_id)
             change = f"PQ {score.pq:.1f}" if old is None or len(shown) == 1 else f"PQ {old:.1f} → {score.pq:.1f}"
-            gallery.append(
-                (f"{score.image_id}: {change}", _example(items[score.image_id], models, rows.models.classes))
-            )
+            gallery.append((f"{score.image_id}: {change}", _example(items[score.image_id], models, rows.classes)))
         blocks.append(Gallery(gallery))
     return blocks
 

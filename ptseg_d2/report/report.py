@@ -39,7 +39,7 @@ from ptseg_d2.report.run_files import (
 )
 from ptseg_d2.report.score_tables import before_after, per_class_blocks, round_blocks, score_blocks
 from ptseg_d2.results.evaluation import DETAILS
-from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.results.rows import PanopticRows
 from ptseg_d2.runs.done import RESULTS
 from ptseg_d2.runs.provenance import code_version, hardware, library_versions, now
 from ptseg_d2.stages import StageRun
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 Results = dict[str, Any]
 
 
-def write_report(cfg: CfgNode, rows: ResultRows, path: Path) -> Path:
+def write_report(cfg: CfgNode, rows: PanopticRows, path: Path) -> Path:
     """Write the report of an evaluated run; only in the main process.
 
     Args:
@@ -76,7 +76,7 @@ def write_report(cfg: CfgNode, rows: ResultRows, path: Path) -> Path:
         Section("Per class", [*per_class_blocks(results), *confusion_blocks(output, results)]),
         Section("Worst and best test images", _examples(cfg, rows, output)),
         Section("Embeddings", _embeddings(cfg, rows)),
-        Section("Pseudo labels over time", pseudo_label_blocks(runs, rows.models.classes)),
+        Section("Pseudo labels over time", pseudo_label_blocks(runs, rows.classes)),
     ]
     title = f"{Path(results.get('config', 'run')).stem}, seed {results.get('seed', cfg.SEED)}"
     write_atomically(path, render(title, sections))
@@ -151,7 +151,7 @@ def confusion_blocks(output: Path, results: Results) -> list[Block]:
     return [Figure(heat_map(counts, names, columns), caption, caption, is_wide=True)]
 
 
-def _examples(cfg: CfgNode, rows: ResultRows, output: Path) -> list[Block]:
+def _examples(cfg: CfgNode, rows: PanopticRows, output: Path) -> list[Block]:
     names = [row.name for row in rows.panoptic_rows()]
     if not names:
         return [missing("This recipe has no panoptic result: it lacks a branch.")]
@@ -164,7 +164,7 @@ def _examples(cfg: CfgNode, rows: ResultRows, output: Path) -> list[Block]:
     return example_blocks(cfg.DATASETS.TEST[0], rows, before, after, cfg.EVAL.REPORT_IMAGES)
 
 
-def _embeddings(cfg: CfgNode, rows: ResultRows) -> list[Block]:
+def _embeddings(cfg: CfgNode, rows: PanopticRows) -> list[Block]:
     if not rows.panoptic_rows():
         return [missing("This recipe has no panoptic result: it lacks a branch.")]
     return embedding_blocks(cfg.DATASETS.TEST[0], rows)

@@ -50,24 +50,24 @@ def passes(rows: ResultRows) -> Iterator[Pass]:
     for row in rows.unified():
         yield Pass(rows.panoptic(row), [Scored(OUTPUT, section, row) for section in SECTIONS])
     semantic_rows = _semantic_rows(rows)
-    others = _others(rows)
+    waiting = _instance_variants(rows)
     for pair, names in _rows_of_pairs(rows).items():
-        ours = others if pair[0] == rows.final[0] else {}
-        others = {} if ours else others
+        variants = waiting if pair[0] == rows.final[0] else {}
+        waiting = {} if variants else waiting
         restricted = _restricted(rows, names[0]) if rows.models.classes.restricted_ids else {}
         scored = [Scored(OUTPUT, "panoptic", row) for row in names]
         scored += [Scored(OUTPUT, "semantic", row) for row in semantic_rows.pop(pair[0], [])]
         scored += [Scored(OUTPUT, "instance", row) for row in names if row != Row(SOURCE)]
-        scored += [Scored(_key(row), "instance", row) for row in ours]
-        model = rows.pair_system(names[0], {**restricted, **_by_key(ours)})
+        scored += [Scored(_key(row), "instance", row) for row in variants]
+        model = rows.pair_system(names[0], {**restricted, **_by_key(variants)})
         with model.sharing_embeddings():
             yield Pass(model, scored)
     for stage, names in semantic_rows.items():
-        ours = others if stage == rows.final[0] else {}
+        variants = waiting if stage == rows.final[0] else {}
         scored = [Scored(OUTPUT, "semantic", row) for row in names]
-        scored += [Scored(_key(row), "instance", row) for row in ours]
+        scored += [Scored(_key(row), "instance", row) for row in variants]
         network, options = rows.models.predictor(stage), rows.models.options
-        yield Pass(PanopticModel(network, None, options, variants=_by_key(ours)), scored)
+        yield Pass(PanopticModel(network, None, options, variants=_by_key(variants)), scored)
     if rows.oracle_masks:
         for row, grouping in _all_groupings(rows):
             model_in_masks = OracleMaskModel(grouping, rows.models.options, rows.device)
@@ -108,7 +108,7 @@ def _restricted(rows: ResultRows, row: Row) -> dict[str, Variant]:
     return {f"{OUTPUT}_16way": variant}
 
 
-def _others(rows: ResultRows) -> dict[Row, Variant]:
+def _instance_variants(rows: ResultRows) -> dict[Row, Variant]:
     """The other instance models inside the final class masks."""
     semantic, instance = rows.final
     if semantic not in rows.runs:

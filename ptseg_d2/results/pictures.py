@@ -9,7 +9,7 @@ from ptseg_d2.counting import evenly_spread
 from ptseg_d2.data.labels import read_labels
 from ptseg_d2.data.mappers import TestMapper
 from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
-from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.results.rows import PanopticRows
 from ptseg_d2.visualization.overlays import draw_panoptic, save_png, side_by_side
 
 import torch
@@ -23,7 +23,7 @@ MAX_PICTURE_BYTES = 4_000_000
 
 
 @torch.no_grad()
-def draw_pictures(rows: ResultRows, cfg: CfgNode) -> None:
+def draw_pictures(rows: PanopticRows, cfg: CfgNode) -> None:
     """OUTPUT_DIR/pictures/*.png: input, truth and every panoptic row, two abreast, for evenly spread test images."""
     dataset_name = cfg.DATASETS.TEST[0]
     metadata = MetadataCatalog.get(dataset_name)
@@ -36,7 +36,7 @@ def draw_pictures(rows: ResultRows, cfg: CfgNode) -> None:
     folder.mkdir(exist_ok=True)
     for item in map(TestMapper(), items):
         image = item["image"].permute(1, 2, 0).numpy()
-        truth_ids, truth_segments = ground_truth_panoptic(read_labels(item), rows.models.classes)
+        truth_ids, truth_segments = ground_truth_panoptic(read_labels(item), rows.classes)
         results = {"truth": (torch.from_numpy(truth_ids), truth_segments)}
         results.update({name: model([item])[0]["panoptic_seg"] for name, model in models.items()})
         panels = [draw_panoptic(image, *result, metadata) for result in results.values()]

@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
+from ptseg_d2.classes.tables import ClassTable
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.inference.panoptic_model import PanopticModel, Variant
+from ptseg_d2.inference.protocols import PanopticSystem
 from ptseg_d2.inference.unified_model import UnifiedPanopticModel
 from ptseg_d2.recipe.models import StageModels
 from ptseg_d2.recipe.rounds import INSTANCE, SEMANTIC, best_round, tried_rounds
 from ptseg_d2.results.row import Row
 from ptseg_d2.stages import STAGES, Stage, StageRun
-from ptseg_d2.stages.table import MIX, SELFTRAIN, SUPERVISED, Branch
+from ptseg_d2.stages.table import MIX, SELFTRAIN, SUPERVISED, Branch, stage_of
 
 from detectron2.config import CfgNode
 
 Pair = tuple[str, str]
 """Stages of the semantic and of the instance branch."""
+
+SUPERVISED_PAIR: Pair = (stage_of(Branch.SEMANTIC, SUPERVISED).name, stage_of(Branch.INSTANCE, SUPERVISED).name)
+MIX_STAGE = stage_of(Branch.INSTANCE, MIX)
+
+
+class PanopticRows(Protocol):
+    """What report and pictures ask of the rows of a run.
+
+    Attributes:
+        classes: of its data sets.
+    """
+
+    classes: ClassTable
+
+    @property
+    def runs(self) -> Mapping[str, StageRun]:
+        """The stages whose models count, by name."""
+        ...
+
+    def panoptic_rows(self) -> list[Row]:
+        """Rows that have a panoptic result, the one that the run is about last."""
+        ...
+
+    def panoptic(self, row: Row) -> PanopticSystem:
+        """The whole system of a row of `panoptic_rows`."""
+        ...
 
 
 class ResultRows:
@@ -31,6 +60,7 @@ class ResultRows:
         tried = tried_rounds(runs)
         last = max(1, len(tried))
         self.models = StageModels(cfg, [run for run in runs if run.inputs.round <= last])
+        self.classes = self.models.classes
         self.agreements = [agreement for _, agreement in tried]
         self.rounds: list[Pair] = [(pair.semantic.name, pair.instance.name) for pair, _ in tried]
         best = best_round(self.agreements) if tried else 0
@@ -87,11 +117,11 @@ class ResultRows:
 
     def pairs(self) -> dict[Row, Pair]:
         """Row -> the stages of its semantic and its instance branch, whether the run has them or not."""
-        rows: dict[Row, Pair] = {Row(self.supervised): ("semantic_source", "instance_source")}
+        rows: dict[Row, Pair] = {Row(self.supervised): SUPERVISED_PAIR}
         rows.update(zip(self.round_rows(), self.rounds))
         rows[Row(SELFTRAIN, guided_by_labels=self.guided_by_labels)] = self.final
-        if "instance_mix" in self.runs:
-            rows[self.row_of(STAGES["instance_mix"])] = (SEMANTIC.name, "instance_mix")
+        if MIX_STAGE.name in self.runs:
+            rows[self.row_of(MIX_STAGE)] = (SEMANTIC.name, MIX_STAGE.name)
         return rows
 
     def round_rows(self) -> list[Row]:

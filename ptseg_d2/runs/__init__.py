@@ -1,1 +1,1 @@
-"""What a run folder is: records of finished stages, lock, provenance, atomic files."""
+"""What a run folder is: records of finished stages, settings, lock, provenance."""

@@ -48,12 +48,12 @@ def run_once(run: StageRun, work: StageWork) -> None:
             comm.synchronize()
             if not is_finished(run):  # another command may have finished it a moment ago
                 logger.info("Stage %s begins, in %s", run.title, run.folder)
-                _do(run, work)
+                _do_and_record(run, work)
                 return
     logger.info("%s is finished, see %s", run.title, run.folder)
 
 
-def _do(run: StageRun, work: StageWork) -> None:
+def _do_and_record(run: StageRun, work: StageWork) -> None:
     upstream = built_on(run)
     start = time.perf_counter()
     facts = work(run) or {}

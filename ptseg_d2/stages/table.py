@@ -93,3 +93,9 @@ _STAGES = (
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _STAGES}
 """By name, in the order in which results are reported."""
+
+
+def stage_of(branch: Branch, model: str) -> Stage:
+    """The only stage of a branch whose networks are called so in the rows of results.json."""
+    (stage,) = (stage for stage in _STAGES if (stage.branch, stage.model) == (branch, model))
+    return stage

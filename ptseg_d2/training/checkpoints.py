@@ -23,15 +23,15 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 
-def load_network(cfg: CfgNode, weights: str | None = None, inputs: StageInputs | None = None) -> nn.Module:
+def load_network(cfg: CfgNode, inputs: StageInputs, weights: str | None = None) -> nn.Module:
     """The model of a stage in evaluation mode.
 
     Args:
         cfg: config of the stage.
+        inputs: of the stage.
         weights: checkpoint; default MODEL.WEIGHTS, what the stage starts from.
-        inputs: of the stage; None = what its config names.
     """
-    model = build_stage_model(cfg, inputs or StageInputs.from_config(cfg))
+    model = build_stage_model(cfg, inputs)
     if weights is None:
         load_weights(model, cfg.MODEL.WEIGHTS, cfg.RECIPE.INIT_BACKBONE_ONLY)
     else:

@@ -46,19 +46,19 @@ def differences(network: nn.Module, missing: set[str], left_over: set[str]) -> D
         theirs: ours
         for theirs in left_over
         for ours in missing
-        if _ends(ours, theirs) and not _CLASSIFIER.search(theirs)
+        if _is_or_ends_in(ours, theirs) and not _CLASSIFIER.search(theirs)
     }
     other_shape = set(misfits.values())
     trained = {name for name, _ in network.named_parameters()}
     weights = {name for name in network.state_dict() if name in trained or name.endswith((".weight", ".bias"))}
     found = weights - missing
     parts = _parts(network)
-    in_file = {_part_of(name, parts) for name in found | other_shape}
+    in_file = {_innermost_part(name, parts) for name in found | other_shape}
     if not in_file:
         return Differences(missing, left_over, other_shape)
-    missing = {name for name in (missing & weights) - other_shape if _part_of(name, parts) in in_file}
+    missing = {name for name in (missing & weights) - other_shape if _innermost_part(name, parts) in in_file}
     left_over = {name for name in left_over - misfits.keys() if not _may_be_left(name, found)}
-    left_over = {name for name in left_over if any(_belongs(name, part, network) for part in in_file)}
+    left_over = {name for name in left_over if any(_lies_in(name, part, network) for part in in_file)}
     return Differences(missing, left_over, other_shape)
 
 
@@ -73,11 +73,11 @@ def _parts(network: nn.Module) -> list[str]:
     return sorted(parts)
 
 
-def _part_of(name: str, parts: list[str]) -> str:
+def _innermost_part(name: str, parts: list[str]) -> str:
     return max((part for part in parts if name.startswith(part + ".")), key=len, default="")
 
 
-def _belongs(name: str, part: str, network: nn.Module) -> bool:
+def _lies_in(name: str, part: str, network: nn.Module) -> bool:
     """Whether a name of the file lies in a part: it may leave out the beginning of the part's name, or all of it."""
     if not part:
         return False
@@ -93,8 +93,8 @@ def _may_be_left(name: str, found: set[str]) -> bool:
     layer, _, kind = name.rpartition(".")
     if kind in _STATISTICS or _CLASSIFIER.search(name):
         return True
-    return kind == "bias" and any(_ends(ours, f"{layer}.norm.weight") for ours in found)
+    return kind == "bias" and any(_is_or_ends_in(ours, f"{layer}.norm.weight") for ours in found)
 
 
-def _ends(name: str, end: str) -> bool:
+def _is_or_ends_in(name: str, end: str) -> bool:
     return name == end or name.endswith("." + end)

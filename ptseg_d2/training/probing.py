@@ -12,7 +12,7 @@ from ptseg_d2.stages import StageInputs
 from detectron2.config import CfgNode
 
 
-def target_images(cfg: CfgNode, inputs: StageInputs | None = None) -> tuple[list[dict[str, Any]], Noise]:
+def target_images(cfg: CfgNode, inputs: StageInputs) -> tuple[list[dict[str, Any]], Noise]:
     """Target images with their predicted masks, see `target_dicts`, and the noise of the student's views."""
     stream = target_stream(cfg, inputs)
     assert isinstance(stream.mapper, TargetViewsMapper)

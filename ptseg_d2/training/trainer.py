@@ -46,17 +46,17 @@ def check_schedule(cfg: CfgNode) -> None:
 class Trainer(DefaultTrainer):
     """Trains any of ptseg_d2's meta-architectures; needs MODEL.META_ARCHITECTURE, DATASETS.SOURCE/TARGET."""
 
-    def __init__(self, cfg: CfgNode, inputs: StageInputs | None = None) -> None:
+    def __init__(self, cfg: CfgNode, inputs: StageInputs) -> None:
         """
         Args:
             cfg: config of one stage.
-            inputs: what it takes from earlier ones; None = what the config itself names.
+            inputs: what it takes from earlier ones.
 
         Raises:
             ValueError: the warm-up is as long as the training.
         """
         check_schedule(cfg)
-        self.inputs = StageInputs.from_config(cfg) if inputs is None else inputs
+        self.inputs = inputs
         super().__init__(_with_total_batch(cfg))
         self.model.register_forward_hook(NanGuard(cfg.OUTPUT_DIR))
 

@@ -157,7 +157,7 @@ def test_duotone_is_a_line_between_two_colors() -> None:
     assert drawn.tolist() == [[[10, 20, 200], [30, 20, 180], [110, 20, 100]]]
 
 
-def test_repainting_with_certainty_and_with_none() -> None:
+def test_color_augmentation_with_certainty_and_with_none() -> None:
     image = gray(10, 20, 15)
     state = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
     assert np.array_equal(ColorAugmentation()(image), image)

@@ -33,7 +33,7 @@ FDA = ("INPUT.SOURCE_STYLE", "fda", "INPUT.STYLE_PROBABILITY", "1.0", "INPUT.FDA
 
 
 def restyle_of(cfg: CfgNode) -> object:
-    mapper = source_stream(cfg).mapper
+    mapper = source_stream(cfg, StageInputs()).mapper
     assert isinstance(mapper, SourceMapper)
     return mapper.restyle
 
@@ -43,7 +43,7 @@ def test_all_switches_off_leave_the_image(world: Path) -> None:
         *("INPUT.CROP_SIZE", "(64, 128)", "INPUT.SOURCE_SCALE", "(1.0, 1.0)", "INPUT.SOURCE_FLIP", "0.0"),
         *("INPUT.SOURCE_JITTER", "0.0", "INPUT.SOURCE_GAMMA", "0.0", "INPUT.SOURCE_BLUR_PROBABILITY", "0.0"),
     ]
-    stream = source_stream(small("semantic_source.yaml", *off))
+    stream = source_stream(small("semantic_source.yaml", *off), StageInputs())
     files = {item["file_name"]: item for item in stream.dataset_dicts}
     for position in range(6):
         item = stream[position]
@@ -61,7 +61,7 @@ def test_each_augmentation_has_its_own_probability(switch: str, world: Path) -> 
     for probability, unchanged in (("0.0", 4), ("1.0", 0)):
         values = {**dict.fromkeys(SWITCHES, "0.0"), switch: probability}
         overrides = [part for key, value in values.items() for part in (f"INPUT.{key}", value)]
-        stream = source_stream(small("semantic_source.yaml", *size, *overrides))
+        stream = source_stream(small("semantic_source.yaml", *size, *overrides), StageInputs())
         items = [stream[position] for position in range(4)]
         same = [np.array_equal(item["image"].permute(1, 2, 0), read_image(item["file_name"])) for item in items]
         assert sum(same) == unchanged
@@ -74,7 +74,7 @@ def test_default_stream_is_the_one_of_the_published_results(world: Path) -> None
         jitter=0.5, jitter_probability=0.8, gamma=0.5, blur=(0.1, 1.5), blur_probability=0.5, noise=0.0
     )
     mapper = SourceMapper(crop=(32, 64), scale=tuple(cfg.INPUT.SOURCE_SCALE), photometric=photometric)
-    stream = source_stream(cfg)
+    stream = source_stream(cfg, StageInputs())
     seed = max(cfg.SEED, 0)
     expected = StreamDataset(stream.dataset_dicts, mapper, shuffled(6, seed), seed)
     for position in range(8):
@@ -84,15 +84,15 @@ def test_default_stream_is_the_one_of_the_published_results(world: Path) -> None
 
 def test_nothing_is_counted_without_rare_class_sampling(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(streams, "scan")
-    source_stream(small("semantic_source.yaml"))
+    source_stream(small("semantic_source.yaml"), StageInputs())
     assert not (world.parent / "class_pixels").exists()
 
 
 def test_rare_class_sampling_shows_the_class_it_drew(world: Path) -> None:
     cfg = small("semantic_source.yaml", *SMALL_CROP, *RARE, "INPUT.RARE_CLASS_CROPS", "50")
-    stream = source_stream(cfg)
+    stream = source_stream(cfg, StageInputs())
     assert (world.parent / "class_pixels" / "miniscapes_synthia_labeled_train.npz").exists()
-    plain = source_stream(small("semantic_source.yaml", *SMALL_CROP))
+    plain = source_stream(small("semantic_source.yaml", *SMALL_CROP), StageInputs())
 
     def share(items: list) -> float:
         """Of crops with a class that covers less than 1 % of the source."""
@@ -105,8 +105,8 @@ def test_rare_class_sampling_shows_the_class_it_drew(world: Path) -> None:
 
 def test_rare_class_stream_resumes_exactly(world: Path) -> None:
     cfg = small("semantic_source.yaml", *SMALL_CROP, *RARE)
-    whole = [source_stream(cfg)[position] for position in range(6)]
-    again = source_stream(cfg)
+    whole = [source_stream(cfg, StageInputs())[position] for position in range(6)]
+    again = source_stream(cfg, StageInputs())
     for position in (5, 3):
         assert all(torch.equal(again[position][key], whole[position][key]) for key in ("image", "sem_seg"))
 
@@ -129,7 +129,7 @@ def test_group_draws_its_own_classes_only(world: Path, caplog: pytest.LogCapture
 def test_rare_class_sampling_opens_no_label_of_the_target(world: Path) -> None:
     shutil.rmtree(world / "cityscapes" / "gtFine")
     cfg = small("semantic_selftrain.yaml", *SMALL_CROP, *RARE, "INPUT.PREDICTED_MASKS", "")
-    assert len(next(iter(JointLoader(build_streams(cfg), num_workers=0)))) > 0
+    assert len(next(iter(JointLoader(build_streams(cfg, StageInputs.from_config(cfg)), num_workers=0)))) > 0
     assert [path.stem for path in (world.parent / "class_pixels").iterdir()] == ["miniscapes_synthia_labeled_train"]
 
 
@@ -138,7 +138,7 @@ def test_data_set_smaller_than_a_batch(world: Path) -> None:
         path.unlink()
     for rare in ((), RARE):
         cfg = small("semantic_source.yaml", *SMALL_CROP, *rare, "SOLVER.SOURCE_PER_BATCH", "5")
-        batches = list(islice(JointLoader(build_streams(cfg), num_workers=0), 3))
+        batches = list(islice(JointLoader(build_streams(cfg, StageInputs.from_config(cfg)), num_workers=0), 3))
         assert [len(batch) for batch in batches] == [5, 5, 5]
         assert len({item["file_name"] for batch in batches for item in batch}) == 2
 
@@ -150,7 +150,7 @@ def test_target_set_smaller_than_a_batch(world: Path, tmp_path: Path) -> None:
     sizes = ("SOLVER.SOURCE_PER_BATCH", "0", "SOLVER.TARGET_PER_BATCH", "5", *SMALL_CROP)
     for masks in ("", write_masks(world, tmp_path / "masks")):
         cfg = small("semantic_selftrain.yaml", *sizes, "INPUT.PREDICTED_MASKS", masks)
-        batches = list(islice(JointLoader(build_streams(cfg), num_workers=0), 3))
+        batches = list(islice(JointLoader(build_streams(cfg, StageInputs.from_config(cfg)), num_workers=0), 3))
         assert [len(batch) for batch in batches] == [5, 5, 5]
         assert {item["file_name"] for batch in batches for item in batch} == {str(path) for path in files[:2]}
 
@@ -169,7 +169,7 @@ def write_masks(world: Path, folder: Path) -> str:
 
 def drawn_target_images(cfg: CfgNode, num_draws: int = 2000) -> list[float]:
     """Share of the draws of each target image."""
-    stream = target_stream(cfg)
+    stream = target_stream(cfg, StageInputs.from_config(cfg))
     rng = np.random.default_rng(0)
     counts = np.bincount([stream.sampler(p, rng).image_index for p in range(num_draws)], minlength=6)
     return (counts / num_draws).tolist()
@@ -191,17 +191,18 @@ def test_uniform_classes_are_names(things: str, uniform: str, first: float, worl
 
 
 def test_fixed_labels_without_masks_are_an_error_before_training(world: Path) -> None:
-    predicted = ("MODEL.SELF_TRAINING.PSEUDO_LABELS", "predicted", "INPUT.PREDICTED_MASKS")
+    cfg = small("semantic_selftrain.yaml", "MODEL.SELF_TRAINING.PSEUDO_LABELS", "predicted")
     with pytest.raises(ValueError, match=r"INPUT\.PREDICTED_MASKS to .* tools/predict_masks\.py"):
-        target_stream(small("semantic_selftrain.yaml", *predicted, ""))
+        target_stream(cfg, StageInputs())
     with pytest.raises(FileNotFoundError, match=r"nowhere/index\.json not found; .* tools/predict_masks\.py"):
-        target_stream(small("semantic_selftrain.yaml", *predicted, "nowhere/index.json"))
+        target_stream(cfg, StageInputs(masks="nowhere/index.json"))
 
 
 def test_flips_of_the_target_are_keys(world: Path) -> None:
     size = ("INPUT.CROP_SIZE", "(64, 128)", "INPUT.TARGET_PRE_SCALE", "(1.0, 1.0)", "INPUT.TARGET_FLIP", "0.0")
     for canvas_flip in (0, 1):
-        stream = target_stream(small("semantic_selftrain.yaml", *size, "INPUT.TARGET_CANVAS_FLIP", f"{canvas_flip}.0"))
+        cfg = small("semantic_selftrain.yaml", *size, "INPUT.TARGET_CANVAS_FLIP", f"{canvas_flip}.0")
+        stream = target_stream(cfg, StageInputs())
         for position in range(4):
             item = stream[position]
             expected = read_image(item["file_name"])[:, :: -1 if canvas_flip else 1]
@@ -211,8 +212,8 @@ def test_flips_of_the_target_are_keys(world: Path) -> None:
 def test_styled_stage_sees_the_look_of_the_target_and_nothing_else(world: Path) -> None:
     cfg = small("semantic_source.yaml", *FDA, "RECIPE.STAGE", "semantic_styled", "SOLVER.TARGET_PER_BATCH", "4")
     assert uses_target(cfg) and isinstance(restyle_of(cfg), RandomStyle)
-    assert len(build_streams(cfg)) == 1  # no target stream: the network learns from labels only
-    batch = next(iter(JointLoader(build_streams(cfg), num_workers=0)))
+    assert len(build_streams(cfg, StageInputs())) == 1  # no target stream: the network learns from labels only
+    batch = next(iter(JointLoader(build_streams(cfg, StageInputs.from_config(cfg)), num_workers=0)))
     assert {item["domain"] for item in batch} == {"source"}
 
 
@@ -220,20 +221,21 @@ def test_styled_stage_sees_the_look_of_the_target_and_nothing_else(world: Path) 
 def test_source_stage_never_sees_the_target(config: str, world: Path) -> None:
     shutil.rmtree(world / "cityscapes")
     cfg = small(config, *FDA, *RARE, "SOLVER.TARGET_PER_BATCH", "4")
-    assert not uses_target(cfg) and restyle_of(cfg) is None and len(build_streams(cfg)) == 1
+    assert not uses_target(cfg) and restyle_of(cfg) is None and len(build_streams(cfg, StageInputs())) == 1
     assert not (world / "cityscapes").exists()  # asking for it would have drawn it
 
 
 def test_teacher_stage_learns_from_the_target(world: Path) -> None:
     cfg = small("semantic_selftrain.yaml", "INPUT.PREDICTED_MASKS", "")
-    assert uses_target(cfg) and len(build_streams(cfg)) == 2
+    assert uses_target(cfg) and len(build_streams(cfg, StageInputs.from_config(cfg))) == 2
 
 
 def test_empty_source_is_an_error(world: Path) -> None:
     with pytest.raises(ValueError, match=r"DATASETS\.SOURCE is empty"):
-        source_stream(small("semantic_source.yaml", "DATASETS.SOURCE", "()"))
+        source_stream(small("semantic_source.yaml", "DATASETS.SOURCE", "()"), StageInputs())
 
 
 def test_same_data_set_twice_counts_twice(world: Path) -> None:
     twice = str(("miniscapes_synthia_labeled_train",) * 2)
-    assert len(source_stream(small("semantic_source.yaml", *RARE, "DATASETS.SOURCE", twice)).dataset_dicts) == 12
+    stream = source_stream(small("semantic_source.yaml", *RARE, "DATASETS.SOURCE", twice), StageInputs())
+    assert len(stream.dataset_dicts) == 12

@@ -17,6 +17,7 @@ from ptseg_d2.recipe.checks import check_stages
 from ptseg_d2.recipe.configs import load_recipe
 from ptseg_d2.recipe.stage_work import run_stage
 from ptseg_d2.runs.image_folders import DETECTIONS
+from ptseg_d2.stages import StageInputs
 
 import cv2
 import numpy as np
@@ -87,23 +88,23 @@ def test_detections_follow_the_views(index: Path, masks: Path) -> None:
     """Unflipped whole canvases: the left half of every view; the unreadable image is not drawn."""
     still = ["INPUT.TARGET_FLIP", "0.0", "INPUT.TARGET_CANVAS_FLIP", "0.0", "INPUT.TARGET_PRE_SCALE", "(1.0, 1.0)"]
     cfg = config(index, masks, *still)
-    assert len(target_dicts(cfg)) == 5
-    views = target_stream(cfg)[0]["detected_instance_views"]
+    assert len(target_dicts(cfg, StageInputs.from_config(cfg))) == 5
+    views = target_stream(cfg, StageInputs.from_config(cfg))[0]["detected_instance_views"]
     assert views.shape == (1, 64, 128) and (views[..., :64] == 13001).all() and (views[..., 64:] == 0).all()
 
 
 def test_index_of_other_images(index: Path, masks: Path) -> None:
     index.write_text(json.dumps({"images": {}, "skipped": []}))
     with pytest.raises(ValueError, match=r"index.json has no mask of .* and 5 others"):
-        target_dicts(config(index, masks))
+        target_dicts(config(index, masks), StageInputs(str(masks), detections=str(index)))
     with pytest.raises(FileNotFoundError, match="nowhere.json not found; .*RECIPE.DETECTIONS_FROM"):
-        target_dicts(config(Path("nowhere.json"), masks))
+        target_dicts(config(index, masks), StageInputs(str(masks), detections="nowhere.json"))
 
 
 def test_a_stage_that_needs_detections_says_so(masks: Path) -> None:
     with pytest.raises(ValueError, match="DETECTED_ITERS = .* set RECIPE.DETECTIONS_FROM .* or INPUT.DETECTIONS"):
-        require_masks(small(SMALL, "INPUT.PREDICTED_MASKS", str(masks)))
-    require_masks(small(SMALL, "INPUT.PREDICTED_MASKS", str(masks), "INSTANCE.DETECTED_ITERS", "0"))
+        require_masks(small(SMALL), StageInputs(masks=str(masks)))
+    require_masks(small(SMALL, "INSTANCE.DETECTED_ITERS", "0"), StageInputs(masks=str(masks)))
 
 
 def build(iterations: int) -> EmbeddingMomentumTeacher:

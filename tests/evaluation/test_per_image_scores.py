@@ -35,7 +35,7 @@ def test_without_a_key_every_call_is_an_image() -> None:
 
 
 @pytest.mark.parametrize("other", [np.array([1, 3]), np.array([1])])
-def test_another_record_of_the_same_image_is_refused(other: np.ndarray) -> None:
+def test_another_entry_of_the_same_image_is_refused(other: np.ndarray) -> None:
     first, second = PerImageScores(), PerImageScores()
     first.add("x", (np.array([1, 2]),))
     second.add("x", (other,))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ptseg_d2.classes.streets import CITYSCAPES, CLASS_NAMES, THING_IDS
+from ptseg_d2.data.datasets import classes_of
 from ptseg_d2.inference.clusterers import Clustering
 from ptseg_d2.inference.instance_grouping import EmbeddingGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.recipe.groups import parts_of
 from ptseg_d2.results.row import Row
-from ptseg_d2.results.rows import ResultRows
 from ptseg_d2.stages import StageRun
 from ptseg_d2.stages.table import Work
 from ptseg_d2.visualization.panels import join_pair
@@ -62,11 +62,12 @@ class LeftOrRight(nn.Module):
         return {"embeddings": noise}
 
 
-class FakeRows(ResultRows):
+class FakeRows:
     """Rows of which each is the same model."""
 
     def __init__(self, cfg: CfgNode, runs: Sequence[StageRun], models: Sequence[str] = ("source", "selftrain")) -> None:
-        super().__init__(cfg, runs)
+        self.classes = classes_of(cfg)
+        self.runs = {run.name: run for run in runs}
         self.shown = [Row(model) for model in models]
         self.options = PanopticOptions(THING_IDS, min_thing_share=1e-3, min_stuff_share=1e-3)
         self.networks: list[Any] = [((CAR,), LeftOrRight()), ((PERSON, 12), LeftOrRight())]

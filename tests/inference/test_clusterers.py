@@ -163,7 +163,7 @@ class Fixed(nn.Module):
 
 
 @each
-def test_the_finder_uses_its_clustering_and_the_morphology_of_its_options(name: str) -> None:
+def test_the_grouping_uses_its_clustering_and_the_morphology_of_its_options(name: str) -> None:
     embeddings, sem_seg, instance_ids = two_classes()
     embeddings[:, instance_ids == 0] = 50.0  # nothing beside the things looks like them
     embeddings[:, 5, 2] = torch.nan  # a hole in instance 1, filled; its score must not become NaN

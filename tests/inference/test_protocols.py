@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ptseg_d2.inference.clusterers import Clustering
+from ptseg_d2.inference.instance_grouping import ComponentGrouping, EmbeddingGrouping, PanopticOptions
 from ptseg_d2.inference.panoptic_model import PanopticModel
 from ptseg_d2.inference.protocols import DensePredictor, PanopticSystem, StridedPredictor, as_predictor
 from ptseg_d2.inference.unified_model import UnifiedPanopticModel
@@ -44,10 +46,18 @@ def test_a_network_without_maps_is_named() -> None:
         as_predictor(nn.Identity())
 
 
+class Maps(nn.Module):
+    """A network that is never asked."""
+
+    def predict(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {}
+
+
 class AllRoad:
     """A system of somebody else: every pixel is road."""
 
     min_score = 0.0
+    embedding_networks = None
 
     def __call__(self, batched_inputs: Any) -> list[dict[str, Any]]:
         return [self._one((item["height"], item["width"])) for item in batched_inputs]
@@ -67,9 +77,14 @@ def test_ours_are_such_systems() -> None:
     def is_one(system: PanopticSystem) -> bool:
         return callable(system) and system.min_score == 0.5
 
-    class Maps(nn.Module):
-        def predict(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {}
-
     options: Any = None
     assert is_one(PanopticModel(Maps(), None, options, 0.5)) and is_one(UnifiedPanopticModel(nn.Identity(), 0.5))
+
+
+def test_what_separates_objects_by_embeddings_says_so() -> None:
+    options = PanopticOptions((1,), 0.0, 0.0)
+    networks = [((1,), Maps())]
+    grouping = EmbeddingGrouping(networks, options, Clustering("mean_shift", 0.5, 1.5))
+    assert PanopticModel(Maps(), grouping, options).embedding_networks == networks
+    others = PanopticModel(Maps(), ComponentGrouping(options), options), UnifiedPanopticModel(nn.Identity())
+    assert [system.embedding_networks for system in others] == [None, None]

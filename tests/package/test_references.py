@@ -21,7 +21,8 @@ CITATION = re.compile(r"(?<![\w`\])])\[([A-Za-z][A-Za-z0-9*+-]{2,})\](?!\(|\[|:)
 """`[SAC]`, `[SAC], "parameter groups"`; no Markdown link, no index."""
 OTHERWISE = re.compile(
     r"\bpapers? [1-9]\b|algorithms\.md|\b(?:Araslanov|Tranheden|Hoyer|Brabandere|Soatto|Wolny|Kirillov|Porzi)\b"
-    r"|\bthe thesis\b|(?<!\[)\bthesis,? (?:section|table|figure|Eq)",
+    r"|\bthe thesis\b|(?<!\[)\bthesis,? (?:section|table|figure|Eq)"
+    r"|\bet al\b|\((?-i:[A-Z])[\w-]+(?:,? (?:and|&) [\w-]+)?,? (?:19|20)\d\d[a-z]?\)",
     re.I,
 )
 """Numbers and authors that a reader cannot look up."""

@@ -6,9 +6,9 @@ import ast
 import re
 from pathlib import Path
 
-from ptseg_d2.recipe.stage_work import _WORK
+from ptseg_d2.recipe.stage_work import WORK
 from ptseg_d2.stages import STAGES
-from ptseg_d2.stages.table import Branch, Groups, Work, Writes
+from ptseg_d2.stages.table import Branch, Groups, Work, Writes, stage_of
 
 from tiny import CONFIGS
 
@@ -51,7 +51,12 @@ def test_what_each_stage_leaves_and_which_have_groups() -> None:
 
 
 def test_every_kind_of_work_is_done_by_something() -> None:
-    assert set(_WORK) == set(Work)
+    assert set(WORK) == set(Work)
+
+
+def test_a_stage_by_its_branch_and_the_model_of_its_rows() -> None:
+    assert stage_of(Branch.SEMANTIC, "supervised") is STAGES["semantic_source"]
+    assert stage_of(Branch.INSTANCE, "mix") is STAGES["instance_mix"]
 
 
 def modules() -> list[Path]:
@@ -73,10 +78,10 @@ def test_no_name_of_a_stage_or_a_row_is_taken_apart() -> None:
 
 
 def test_names_of_stages_stand_in_few_places() -> None:
-    """The stages that rounds repeat, and those of the rows that have two branches."""
+    """The stages that rounds repeat."""
     found = set()
     for path in modules():
         constants = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
         if any(node.value in STAGES for node in constants):
             found.add(str(path.relative_to(PACKAGE)))
-    assert found == {"recipe/rounds.py", "results/rows.py"}
+    assert found == {"recipe/rounds.py"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from ptseg_d2.modeling.network import DenseNetwork
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
 from ptseg_d2.recipe.configs import load_recipe
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.training.checkpoints import load_network, load_weights, require_weights
 from ptseg_d2.training.trainer import Trainer
 
@@ -68,12 +69,12 @@ def test_a_fresh_trainer_and_the_stages_load_them_so(world: Path, tmp_path: Path
     overrides = [*TINY, "OUTPUT_DIR", str(tmp_path / "out"), "RECIPE.INIT_FROM", "", "MODEL.WEIGHTS"]
     cfg = load_recipe(CONFIGS / "semantic_selftrain.yaml", [*overrides, str(tmp_path / "R.pkl")])[-1].cfg
     Path(cfg.OUTPUT_DIR).mkdir(parents=True)
-    trainer = Trainer(cfg)
+    trainer = Trainer(cfg, StageInputs.from_config(cfg))
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.resume_or_load(resume=True)  # nothing to resume
     assert_equal_states(trainer.model.state_dict(), expected_state(before, backbone))
     assert trainer.start_iter == trainer.data_loader.start_step == 0
-    loaded = load_network(cfg).state_dict()
+    loaded = load_network(cfg, StageInputs.from_config(cfg)).state_dict()
     for name, value in backbone.items():
         for role in ("student", "teacher"):
             assert torch.equal(loaded[f"{role}.backbone.{name}"], torch.from_numpy(value))
@@ -140,7 +141,7 @@ def test_a_model_that_is_not_trained_may_start_from_a_backbone_too(tmp_path: Pat
     semantic = build_model(small("semantic_source.yaml"))
     torch.save({"model": semantic.state_dict()}, tmp_path / "model_final.pth")
     backbone_only = ["RECIPE.INIT_BACKBONE_ONLY", "True", "MODEL.WEIGHTS", str(tmp_path / "model_final.pth")]
-    model = load_network(small("selftrain_icm.yaml", *backbone_only))
+    model = load_network(small("selftrain_icm.yaml", *backbone_only), StageInputs())
     assert isinstance(model, MomentumTeacher)
     assert_equal_states(model.student.backbone.state_dict(), semantic.backbone.state_dict())
 

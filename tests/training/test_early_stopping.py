@@ -9,7 +9,7 @@ from ptseg_d2.data.validation import validation_batches, validation_dicts
 from ptseg_d2.errors import DataError
 from ptseg_d2.recipe import stage_work as stages
 from ptseg_d2.recipe.configs import load_config
-from ptseg_d2.stages import StageRun
+from ptseg_d2.stages import StageInputs, StageRun
 from ptseg_d2.training.early_stopping import EarlyStopping, StopTraining, mean_losses
 from ptseg_d2.training.trainer import Trainer
 
@@ -182,7 +182,7 @@ def test_labels_of_the_target_are_refused(world: Path, tmp_path: Path) -> None:
 def test_network_without_losses_is_refused(world: Path, tmp_path: Path) -> None:
     cfg = street_config(tmp_path, "MODEL.META_ARCHITECTURE", "EmbeddingUNet")
     with pytest.raises(ValueError, match="EmbeddingUNet of stage .* has no validation loss"):
-        Trainer(cfg)
+        Trainer(cfg, StageInputs.from_config(cfg))
 
 
 def test_validation_images_are_whole_and_the_same_each_time(world: Path, tmp_path: Path) -> None:

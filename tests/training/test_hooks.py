@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from ptseg_d2.losses.embedding import EmbeddingLoss
 from ptseg_d2.modeling.hooks import EpsilonDecayHook
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.training.trainer import Trainer
 
 import pytest
@@ -42,7 +43,7 @@ def test_the_trained_network_gets_the_epsilon(config: str, tmp_path: Path, monke
     epsilon = ("MODEL.EMBEDDING.EPSILON", "0.2", "MODEL.EMBEDDING.EPSILON_DECAY", "7")
     cfg = small(config, *epsilon, "OUTPUT_DIR", str(tmp_path), "EVAL.PSEUDO_LABEL_PICTURES", "0")
     monkeypatch.setattr(Trainer, "build_train_loader", lambda self, cfg: [])
-    trainer = Trainer(cfg)
+    trainer = Trainer(cfg, StageInputs.from_config(cfg))
     (hook,) = (hook for hook in trainer._hooks if isinstance(hook, EpsilonDecayHook))
     trainer.iter = 0
     hook.before_step()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.worlds.drawing.photograph import photograph
 
 import cv2
@@ -104,7 +105,7 @@ def render_plant(plant: PottedPlant, time: float, rng: np.random.Generator) -> P
 
 def keep_visible(placed: Sequence[tuple[Leaf, Blade]], side: int) -> tuple[list[tuple[Leaf, Blade]], np.ndarray]:
     """The leaves of whose blade enough is seen, and the labels of these leaves with their stalks."""
-    least = max(1, round(MIN_BLADE_PIXELS * side * side / 256**2))
+    least = number_of(MIN_BLADE_PIXELS / 256**2, side * side, at_least=1)
     seen = list(placed)
     while True:
         leaf_ids = np.zeros((side, side), np.uint8)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cmp_to_key
 
+from ptseg_d2.counting import number_of
 from ptseg_d2.worlds.drawing.photograph import photograph
 
 import numpy as np
@@ -65,7 +66,7 @@ def render_scene(seed: int, look: str, size: tuple[int, int] = (256, 128)) -> Sc
     entity = canvas.pixels[::SUPERSAMPLING, ::SUPERSAMPLING, 3]
     sem_seg = np.array(canvas.classes, np.uint8)[entity]
     instances = np.array(canvas.instances, np.int32)[entity]
-    least = max(1, round(MIN_INSTANCE_PIXELS * width * height / (256 * 128)))
+    least = number_of(MIN_INSTANCE_PIXELS / (256 * 128), width * height, at_least=1)
     sem_seg, instances = _drop_specks(sem_seg, instances, least)
     return Scene(image, sem_seg, instances)
 

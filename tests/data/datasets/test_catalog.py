@@ -17,6 +17,7 @@ from ptseg_d2.data.loader import JointLoader
 from ptseg_d2.data.streams import build_streams
 from ptseg_d2.recipe.configs import load_config
 from ptseg_d2.registry import NamedRegistry
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.training.trainer import Trainer
 
 import numpy as np
@@ -97,9 +98,9 @@ def test_a_new_data_set_is_a_module_and_a_config(registries: Path) -> None:
     config_file.write_text(CONFIG.format(base=CONFIGS / "panoptic_unet" / "minileaves_plain.yaml", folder=registries))
     cfg = load_config(config_file, NARROW)
     assert datasets.classes_of(cfg) == CELLS
-    (item,) = next(iter(JointLoader(build_streams(cfg), num_workers=0)))
+    (item,) = next(iter(JointLoader(build_streams(cfg, StageInputs.from_config(cfg)), num_workers=0)))
     assert int((item["sem_seg"] == 0).sum()) == int((item["instance_ids"] == 0).sum()) == 64  # the diagonal
-    trainer = Trainer(cfg)
+    trainer = Trainer(cfg, StageInputs.from_config(cfg))
     trainer.resume_or_load(resume=False)
     trainer.train()
     assert trainer.iter == 2 and (registries / "model_final.pth").is_file()

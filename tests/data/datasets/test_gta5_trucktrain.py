@@ -11,6 +11,7 @@ from ptseg_d2.data.dataset_dicts import source_dicts
 from ptseg_d2.data.mappers import SourceMapper
 from ptseg_d2.data.streams import source_stream
 from ptseg_d2.losses.embedding import EmbeddingLoss
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.worlds import miniscapes
 
 import cv2
@@ -71,7 +72,7 @@ def test_mixed_sources(gta5: list[dict[str, Any]], tmp_path: Path) -> None:
     """MIX of [thesis]; a list keeps one of the GTA5 images, and the other data set is as without it."""
     names = ("miniscapes_synthia_labeled_train", TRUCK_AND_TRAIN)
     cfg = small("semantic_source.yaml", "DATASETS.SOURCE", str(names))
-    stream = source_stream(cfg)
+    stream = source_stream(cfg, StageInputs())
     assert [item["label_format"] for item in stream.dataset_dicts] == 6 * ["synthia"] + 2 * ["gta5"]
     assert 16 in {int(c) for p in range(8) for c in stream[p]["sem_seg"].unique()}
     (tmp_path / "one.txt").write_text(gta5[4]["image_id"])

@@ -10,6 +10,7 @@ from ptseg_d2.modeling.teachers.semantic_teacher import SemanticMomentumTeacher
 from ptseg_d2.pseudo_labels.rules import PSEUDO_LABEL_REGISTRY, Evidence, PseudoLabelRule, PseudoLabels
 from ptseg_d2.recipe.configs import load_config
 from ptseg_d2.resizing import resize
+from ptseg_d2.stages import StageInputs
 from ptseg_d2.training.trainer import Trainer
 
 import pytest
@@ -60,10 +61,10 @@ def test_a_new_rule_is_a_module_and_a_config(
     (tmp_path / "agreement.yaml").write_text(CONFIG.format(base=CONFIGS / "semantic_selftrain.yaml"))
     options = [*TINY, "SOLVER.MAX_ITER", "2", "OUTPUT_DIR", str(tmp_path / "run"), "INPUT.PREDICTED_MASKS"]
     with pytest.raises(ValueError, match="PSEUDO_LABELS = 'agreement' learns from class masks of the target images"):
-        require_masks(load_config(tmp_path / "agreement.yaml", [*options, ""]))
+        require_masks(load_config(tmp_path / "agreement.yaml", [*options, ""]), StageInputs())
     cfg = load_config(tmp_path / "agreement.yaml", [*options, str(masks)])
     (tmp_path / "run").mkdir()
-    trainer = Trainer(cfg)
+    trainer = Trainer(cfg, StageInputs.from_config(cfg))
     trainer.resume_or_load(resume=False)
     before = [parameter.clone() for parameter in trainer.model.student.head.parameters()]
     trainer.train()
