@@ -34,8 +34,8 @@ python tools/train_net.py --config-file configs/selftrain_icm.yaml RECIPE.NEEDS_
     OUTPUT_DIR output/consistency_0.1 instance_selftrain:INSTANCE.CONSISTENCY_WEIGHT 0.1
 ```
 
-`DATASETS`, `WORLD`, `SEED`, `MODEL.DEVICE`, `OUTPUT_DIR` and what is below `RECIPE` are the same in all stages and cannot
-be aimed at one, but for where a stage starts (`RECIPE.INIT_FROM`, `RECIPE.MASKS_FROM` and the like).
+`DATASETS`, `WORLD`, `SEED`, `MODEL.DEVICE`, `OUTPUT_DIR` and what is below `RECIPE` are the same in all stages and
+cannot be aimed at one, but for where a stage starts (`RECIPE.INIT_FROM`, `RECIPE.MASKS_FROM` and the like).
 
 A stage that is finished is not run again, and one that was finished with other settings is refused. What is below
 `EVAL` is no setting of a stage: thresholds, morphology, pictures, report, intervals and diagnosis by labels may be

@@ -55,8 +55,8 @@ def load_recipe(config_file: str | os.PathLike[str], overrides: Sequence[str] = 
         Needed stages first; a config without RECIPE.STAGE only evaluates and is not among them.
 
     Raises:
-        RecipeError: as from `load_config`; or a needed file is of no stage or of that of another, a stage starts from one with other
-            groups, or rounds contradict it.
+        RecipeError: as from `load_config`; or a needed file is of no stage or of that of another file, a stage starts
+            from one with other groups, or rounds contradict it.
     """
     top = load_config(config_file, overrides)
     configs = [*_needed_configs(top, config_file, overrides), *([top.clone()] if top.RECIPE.STAGE else [])]

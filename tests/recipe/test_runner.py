@@ -31,7 +31,7 @@ class Events:
         self.agreements = agreements
         self.seen: list[str] = []
         for work in (Work.TRAIN, Work.ADAPT):
-            patch.setitem(stage_work._WORK, work, self.work)
+            patch.setitem(stage_work.WORK, work, self.work)
         patch.setattr(runner, "note_agreement", self.measure)
         patch.setattr(runner, "prepare_guidance", self.guide)
 
