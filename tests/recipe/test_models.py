@@ -44,7 +44,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Checkpoints that were loaded, below OUTPUT_DIR, from a recipe whose stages are all finished."""
     names: list[str] = []
 
-    def load(cfg: CfgNode, weights: str, inputs: object) -> Named:
+    def load(cfg: CfgNode, inputs: object, weights: str) -> Named:
         names.append(Path(weights).relative_to(tmp_path).as_posix().removesuffix("/model_final.pth"))
         return Named(names[-1])
 

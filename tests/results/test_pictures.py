@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from ptseg_d2.classes.streets import CITYSCAPES
 from ptseg_d2.data.labels import read_labels
@@ -12,7 +12,7 @@ from ptseg_d2.evaluation.ground_truth import ground_truth_panoptic
 from ptseg_d2.recipe.configs import load_config
 from ptseg_d2.results import pictures
 from ptseg_d2.results.row import Row
-from ptseg_d2.results.rows import ResultRows
+from ptseg_d2.stages import StageRun
 from ptseg_d2.visualization.overlays import GAP, TITLE_HEIGHT
 
 import cv2
@@ -30,7 +30,8 @@ BRIGHTNESS = {"source": 50, "selftrain": 100}
 class Rows:
     """Every row fills the image with one segment, whose id tells it from the others."""
 
-    models = SimpleNamespace(classes=CITYSCAPES)
+    classes = CITYSCAPES
+    runs: Mapping[str, StageRun] = {}
 
     def __init__(self, names: list[str]) -> None:
         self.names = names
@@ -54,7 +55,7 @@ def draw(names: list[str], num_pictures: int, folder: Path, monkeypatch: pytest.
     cfg = load_config(
         CONFIGS / "selftrain_icm.yaml", ["OUTPUT_DIR", str(folder), "EVAL.NUM_PICTURES", str(num_pictures)]
     )
-    pictures.draw_pictures(cast(ResultRows, Rows(names)), cfg)
+    pictures.draw_pictures(Rows(names), cfg)
     return DatasetCatalog.get(cfg.DATASETS.TEST[0])
 
 
