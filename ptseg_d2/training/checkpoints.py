@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from ptseg_d2.modeling.backbones.timm_backbone import load_pretrained_backbones
 from ptseg_d2.modeling.building import build_stage_model
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher, spread_single_network_
 from ptseg_d2.stages import StageInputs
@@ -33,10 +34,23 @@ def load_network(cfg: CfgNode, inputs: StageInputs, weights: str | None = None) 
     """
     model = build_stage_model(cfg, inputs)
     if weights is None:
-        load_weights(model, cfg.MODEL.WEIGHTS, cfg.RECIPE.INIT_BACKBONE_ONLY)
+        load_start(model, cfg)
     else:
         load_weights(model, weights)
     return model.eval()
+
+
+def load_start(model: nn.Module, cfg: CfgNode) -> None:
+    """Load what a stage starts from: MODEL.WEIGHTS, or without these the backbone that MODEL.TIMM.WEIGHTS name.
+
+    Args:
+        model: of the stage; may be inside DistributedDataParallel.
+        cfg: of the stage.
+    """
+    if cfg.MODEL.WEIGHTS:
+        load_weights(model, cfg.MODEL.WEIGHTS, cfg.RECIPE.INIT_BACKBONE_ONLY)
+    else:
+        load_pretrained_backbones(model, cfg.MODEL.TIMM.WEIGHTS)
 
 
 def load_weights(model: nn.Module, path: str, backbone_only: bool = False) -> None:

@@ -15,7 +15,7 @@ from ptseg_d2.modeling.distributed import unwrap
 from ptseg_d2.modeling.teachers.embedding_teacher import EmbeddingMomentumTeacher
 from ptseg_d2.modeling.teachers.momentum_teacher import MomentumTeacher
 from ptseg_d2.stages import StageInputs
-from ptseg_d2.training.checkpoints import load_weights
+from ptseg_d2.training.checkpoints import load_start
 from ptseg_d2.training.early_stopping import StopTraining, early_stopping_hooks
 from ptseg_d2.training.hooks import ProgressBar, RandomStateHook
 from ptseg_d2.training.nan_guard import NanGuard
@@ -156,7 +156,7 @@ class Trainer(DefaultTrainer):
         if resume and self.checkpointer.has_checkpoint():
             super().resume_or_load(resume)
         else:
-            load_weights(self.model, self.cfg.MODEL.WEIGHTS, self.cfg.RECIPE.INIT_BACKBONE_ONLY)
+            load_start(self.model, self.cfg)
         self.data_loader.start_step = self.start_iter
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptseg_d2.config import get_ptseg_cfg
-from ptseg_d2.modeling.backbones import DilatedBasicBlock
+from ptseg_d2.modeling.backbones.resnets import DilatedBasicBlock
 
 import convert_torchvision_resnet
 import pytest
