@@ -60,12 +60,13 @@ class TimmBackbone(Backbone):
         self._options = _create_options(in_channels, output_stride, drop_path)
         self.network = _create(name, self._options)
         channels, strides = self.network.feature_info.channels(), self.network.feature_info.reduction()
-        if not 1 < len(strides) <= len(LEVELS) or len(set(strides)) == 1:
+        first = {2: 0, 4: 1}.get(strides[0], len(LEVELS))
+        self.levels = LEVELS[first : first + len(strides)]
+        if len(self.levels) < len(strides) or strides[-1] == strides[0]:
             raise RecipeError(
                 f"MODEL.TIMM.NAME = {name!r} has features at the strides {strides}; expected a pyramid, such as "
                 "2, 4, 8, 16, 32 or 4, 8, 16, 32"
             )
-        self.levels = LEVELS[-len(strides) :]
         self._out_features = list(out_features)
         unknown = [feature for feature in out_features if feature not in self.levels]
         if unknown:
