@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ def one_process(rank: int, folder: str) -> None:
     optimizer.step()
     model.update_teacher_(0.5)
     torch.save(model.state_dict(), os.path.join(folder, f"{rank}.pth"))
+    # Else the wrapper would be the last to hold the group, and end it under the lock of the interpreter, for which a
+    # thread of the group may be waiting.
+    del parallel, losses
+    gc.collect()
     dist.destroy_process_group()
 
 
