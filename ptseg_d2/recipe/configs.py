@@ -85,7 +85,7 @@ def _needed_configs(top: CfgNode, config_file: str | os.PathLike[str], overrides
         cfg.SEED = top.SEED
         cfg.MODEL.DEVICE = top.MODEL.DEVICE
         cfg.OUTPUT_DIR = top.RECIPE.NEEDS_DIR or top.OUTPUT_DIR
-        if not _merge([file], aimed(overrides)).INSTANCE.GROUPS:
+        if cfg.INSTANCE.GROUPS and not _merge([file], aimed(overrides)).INSTANCE.GROUPS:
             cfg.INSTANCE.GROUPS = []
         needed.append(cfg)
     return needed
