@@ -1,6 +1,8 @@
-# make venv | demo | lint | docs | test. Variables: PYTHON (the interpreter that makes the environment), VENV (its folder).
+# make venv | demo | lint | docs | test. Variables: PYTHON (the interpreter that makes the environment), VENV (its folder),
+# TEST_PROCESSES (between which the tests are divided; each has one thread and needs 2 GB).
 PYTHON ?= python3
 VENV ?= .venv
+TEST_PROCESSES ?= 2
 RUN := $(VENV)/bin/python
 # Written last, so that an interrupted installation is continued.
 STAMP := $(VENV)/.installed
@@ -31,4 +33,4 @@ docs: venv
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet --strict
 
 test: lint docs
-	$(RUN) -m pytest -q
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q --numprocesses $(TEST_PROCESSES)

@@ -73,6 +73,7 @@ setup(
             "mypy>=1.8",
             "panopticapi-lite>=0.2",
             "pytest>=7",
+            "pytest-xdist>=3",
             "ruff>=0.6",
             # Drives a Chromium, where there is one, in the test of the report.
             "selenium>=4.11",
