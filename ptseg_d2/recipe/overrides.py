@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ptseg_d2.config.rules import is_recipe_wide
 from ptseg_d2.errors import RecipeError
@@ -10,6 +11,29 @@ from ptseg_d2.stages import STAGES
 
 AIM = ":"
 """Between the name of a stage and a key."""
+
+
+class _Pair(NamedTuple):
+    """A pair as it stands on the command line.
+
+    Attributes:
+        stage: that it is aimed at; "" = every stage.
+        key: without the aim.
+        words: both of them, or the key alone where its value is missing, which is Detectron2's to refuse.
+    """
+
+    stage: str
+    key: str
+    words: Sequence[str]
+
+    @property
+    def is_aimed(self) -> bool:
+        return AIM in self.words[0]
+
+
+def _pairs(overrides: Sequence[str]) -> list[_Pair]:
+    places = range(0, len(overrides), 2)
+    return [_Pair(*overrides[place].rpartition(AIM)[::2], overrides[place : place + 2]) for place in places]
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
@@ -21,11 +45,11 @@ def check_overrides(overrides: Sequence[str]) -> None:
     misplaced = [word for word in overrides[::2] if word.startswith("--")]
     if misplaced:
         raise RecipeError(f"{misplaced[0]} stands among the KEY VALUE pairs: put options before the first of them")
-    for word in overrides[::2]:
-        stage, aim, key = word.rpartition(AIM)
-        if aim and stage not in STAGES:
+    for pair in (pair for pair in _pairs(overrides) if pair.is_aimed):
+        word, stage, key = pair.words[0], pair.stage, pair.key
+        if stage not in STAGES:
             raise RecipeError(f"{word}: {stage!r} is no stage; expected one of {', '.join(STAGES)}, or the key alone")
-        if aim and is_recipe_wide(key):
+        if is_recipe_wide(key):
             raise RecipeError(f"{word}: {key} is one for all stages of a recipe; write it without {stage}{AIM}")
 
 
@@ -37,10 +61,11 @@ def check_aims(overrides: Sequence[str], stages: Iterable[str]) -> None:
         stages: names of the recipe's stages.
     """
     known = list(stages)
-    for word in overrides[::2]:
-        stage, aim, _ = word.rpartition(AIM)
-        if aim and stage not in known:
-            raise RecipeError(f"{word}: this recipe has no stage {stage}; it has {', '.join(known) or 'none'}")
+    for pair in _pairs(overrides):
+        if pair.is_aimed and pair.stage not in known:
+            raise RecipeError(
+                f"{pair.words[0]}: this recipe has no stage {pair.stage}; it has {', '.join(known) or 'none'}"
+            )
 
 
 def overrides_for(stage: str, overrides: Sequence[str]) -> list[str]:
@@ -50,17 +75,13 @@ def overrides_for(stage: str, overrides: Sequence[str]) -> list[str]:
         stage: "" = those without an aim, which hold for every stage.
         overrides: alternating keys and values.
     """
-    words: list[str] = []
-    for place in range(0, len(overrides), 2):
-        aim, _, key = overrides[place].rpartition(AIM)
-        if aim == stage:
-            words += [key, *overrides[place + 1 : place + 2]]  # a key without a value is Detectron2's to refuse
-    return words
+    chosen = (pair for pair in _pairs(overrides) if pair.stage == stage)
+    return [word for pair in chosen for word in (pair.key, *pair.words[1:])]
 
 
 def aimed(overrides: Sequence[str]) -> list[str]:
     """The pairs that are aimed at a stage, as they are."""
-    return [word for place in range(0, len(overrides), 2) if AIM in overrides[place] for word in overrides[place:][:2]]
+    return [word for pair in _pairs(overrides) if pair.is_aimed for word in pair.words]
 
 
 def over(first: Sequence[str], later: Sequence[str]) -> list[str]:
@@ -70,6 +91,5 @@ def over(first: Sequence[str], later: Sequence[str]) -> list[str]:
         first: alternating keys and values; its pairs for keys that `later` has without an aim are left out.
         later: alternating keys and values.
     """
-    replaced = {word for word in later[::2] if AIM not in word}
-    kept = (place for place in range(0, len(first), 2) if first[place].rpartition(AIM)[2] not in replaced)
-    return [*(word for place in kept for word in first[place : place + 2]), *later]
+    replaced = {pair.key for pair in _pairs(later) if not pair.is_aimed}
+    return [*(word for pair in _pairs(first) if pair.key not in replaced for word in pair.words), *later]
