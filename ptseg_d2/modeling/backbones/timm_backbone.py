@@ -8,12 +8,10 @@ from typing import Any
 from ptseg_d2.errors import RecipeError
 from ptseg_d2.modeling.backbones.timm_weights import HUB, check_name, pixel_statistics, pretrained_state, settings_of
 
-import timm
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
-from timm.utils import freeze
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -77,7 +75,7 @@ class TimmBackbone(Backbone):
         self._out_feature_strides = dict(zip(self.levels, strides))
         self._multiple = 1 if self.levels == LEVELS else max(strides)
         if freeze_at:
-            freeze(self.network, _modules_until(self.network, _module_of_level(self.network, freeze_at)))
+            _freeze(self.network, freeze_at)
         if grad_checkpointing:
             self.network.set_grad_checkpointing(True)
 
@@ -189,6 +187,8 @@ def _create_options(in_channels: int, output_stride: int, drop_path: float) -> d
 
 
 def _create(name: str, options: dict[str, Any]) -> Any:
+    import timm  # half a second, which only its own networks are to cost
+
     # Networks with windows take images of any size once they are not asked to insist on that of their pretraining.
     any_size: dict[str, Any] = {"strict_img_size": False} if "swin" in name else {}
     try:
@@ -196,6 +196,12 @@ def _create(name: str, options: dict[str, Any]) -> Any:
     except (TypeError, NotImplementedError, AssertionError) as error:
         asked = ", ".join(key for key in options if key != "in_chans") or "features"
         raise RecipeError(f"MODEL.TIMM.NAME = {name!r} cannot be built with {asked}: {error}") from error
+
+
+def _freeze(network: Any, level: int) -> None:
+    from timm.utils import freeze
+
+    freeze(network, _modules_until(network, _module_of_level(network, level)))
 
 
 def _module_of_level(network: Any, level: int) -> str:

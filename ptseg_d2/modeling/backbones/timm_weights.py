@@ -7,16 +7,17 @@ import hashlib
 import importlib.util
 import pickle
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ptseg_d2.errors import RecipeError
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models import PretrainedCfg
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from timm.models import PretrainedCfg
 
 PACKAGE, HUB = "package", "hub"
 """MODEL.TIMM.WEIGHTS besides "" and files: of an installed package; of timm's own source, which needs a network."""
@@ -60,6 +61,8 @@ class PixelStatistics(NamedTuple):
 
 def check_name(name: str) -> None:
     """Raise a RecipeError that offers the nearest names unless timm has a network of this name."""
+    import timm  # half a second, which only its own networks are to cost
+
     if timm.is_model(name):
         return
     nearest = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
@@ -84,6 +87,8 @@ def pixel_statistics(name: str, weights: str) -> PixelStatistics:
 
 def settings_of(name: str) -> PretrainedCfg:
     """What timm says of a network and its own weights."""
+    import timm  # half a second, which only its own networks are to cost
+
     settings = timm.get_pretrained_cfg(name)
     assert settings is not None
     return settings
@@ -152,6 +157,8 @@ def _state_of_file(name: str, file: Path) -> dict[str, Tensor]:
 
 
 def _expected(name: str) -> dict[str, Tensor]:
+    import timm  # half a second, which only its own networks are to cost
+
     with torch.device("meta"):
         state: dict[str, Tensor] = timm.create_model(name).state_dict()
     return state
@@ -160,9 +167,10 @@ def _expected(name: str) -> dict[str, Tensor]:
 def _checked(name: str, state: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
     """The weights of the network without those of its classifier, of which nothing is used; the rest has to fit."""
     classifiers = settings_of(name).classifier or ()
-    prefixes = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
-    wanted = {key: value for key, value in _expected(name).items() if not _is_below(key, prefixes)}
-    state = {key: value for key, value in state.items() if not _is_below(key, prefixes)}
+    names = (classifiers,) if isinstance(classifiers, str) else classifiers
+    prefixes = tuple(f"{part}." for part in names)
+    wanted = {key: value for key, value in _expected(name).items() if not key.startswith(prefixes)}
+    state = {key: value for key, value in state.items() if not key.startswith(prefixes)}
     faults = [f"no {key}" for key in wanted if key not in state]
     faults += [f"{key}, which {name} lacks" for key in state if key not in wanted]
     faults += [
@@ -175,7 +183,3 @@ def _checked(name: str, state: dict[str, Tensor], file: Path) -> dict[str, Tenso
             f"{file} does not fit MODEL.TIMM.NAME = {name!r}: it has {'; '.join(faults[:3])} ({len(faults)} in all)"
         )
     return state
-
-
-def _is_below(key: str, prefixes: tuple[str, ...]) -> bool:
-    return any(key.startswith(f"{prefix}.") for prefix in prefixes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ptseg_d2.errors import RecipeError
-from ptseg_d2.modeling.backbones import timm_backbone
 from ptseg_d2.modeling.backbones.timm_backbone import LEVELS, TimmBackbone
 from ptseg_d2.modeling.backbones.timm_weights import pretrained_state
 from ptseg_d2.modeling.network import DenseNetwork
@@ -151,7 +150,7 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr(timm_backbone.timm, "create_model", fail)
+    monkeypatch.setattr(timm, "create_model", fail)
     message = r"resnet18 could not be fetched \(OSError: no network\); get model\.safetensors of timm/resnet18"
     with pytest.raises(RecipeError, match=message):
         backbone.load_pretrained("hub")
@@ -162,7 +161,7 @@ def test_what_the_hub_gives_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = TimmBackbone("convnext_atto", out_features=["res5"]).eval()
     torch.manual_seed(5)
     theirs = timm.create_model("convnext_atto", features_only=True).eval()
-    monkeypatch.setattr(timm_backbone.timm, "create_model", lambda *_, pretrained, **__: theirs if pretrained else None)
+    monkeypatch.setattr(timm, "create_model", lambda *_, pretrained, **__: theirs if pretrained else None)
     backbone.load_pretrained("hub")
     assert torch.equal(backbone(images_of(64, 64))["res5"], theirs(images_of(64, 64))[-1])
 
